@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Every bound of the system, in one place. Times are in milliseconds, sizes in bytes. None of them is a setting: they
+ * are part of the protocol or guard the process; what an operator may tune is in the configuration.
+ */
+
+// Texts (see the proto files).
+export const MAX_HOST_LENGTH = 253;
+export const MAX_NAME_LENGTH = 255;
+export const MAX_TEXT_LENGTH = 1_024;
+export const MAX_CONSOLE_TYPE_LENGTH = 32;
+export const MAX_TOKEN_LENGTH = 128;
+export const MAX_REQUEST_ID_LENGTH = 128;
+
+// Lists.
+export const DEFAULT_PAGE_SIZE = 100;
+export const MAX_PAGE_SIZE = 1_000;
+export const MAX_PAGE_TOKEN_LENGTH = 1_024;
+
+// The agent stream (agent.proto says the same).
+export const MAX_MESSAGE_BYTES = 1024 * 1024;
+export const SNAPSHOT_PAGE_DOMAINS = 200;
+export const MAX_DOMAINS_PER_HOST = 10_000;
+export const MAX_REQUESTS_PER_AGENT = 256;
+export const MAX_QUEUED_BYTES = 1024 * 1024;
+export const MAX_QUEUED_REPORTS = 10_000;
+export const HELLO_MS = 5_000;
+export const MAX_REQUEST_MS = 5_000;
+export const AGENT_ANSWERS_EARLY_MS = 300;
+export const REPLACED_WAIT_MS = 60_000;
+export const REPLACEMENTS_BEFORE_ALARM = 3;
+export const REPLACEMENT_WINDOW_MS = 5 * 60_000;
+export const KEEPALIVE_INTERVAL_MS = 8_000;
+export const KEEPALIVE_TIMEOUT_MS = 8_000;
+export const RECONNECT_BACKOFF = { firstMs: 200, mostMs: 10_000 };
+export const DRAIN_RECONNECT_MIN_MS = 100;
+export const DRAIN_RECONNECT_MAX_MS = 2_000;
+
+// The inventory.
+export const INVENTORY_GRACE_MS = 15_000;
+export const UNDEFINED_GRACE_MS = 30_000;
+export const TOMBSTONE_DAYS = 7;
+export const FAULTS_PER_INSTANCE = 10;
+export const MAX_PENDING_FAULTS = 1_000;
+
+// libvirt.
+export const LIBVIRT_KEEPALIVE_S = 2;
+export const LIBVIRT_KEEPALIVE_COUNT = 3;
+export const LIBVIRT_CALL_MS = 5_000;
+export const MAX_QUEUED_LIBVIRT_CALLS = 1_024;
+export const MAX_DOMAIN_XML_BYTES = 1024 * 1024;
+
+// Postgres.
+export const DB_STATEMENT_MS = 2_000;
+export const DB_CONNECT_MS = 1_000;
+export const DB_POOL_SIZE = 10;
+export const DB_QUEUE = 200;
+export const PURGE_BATCH = 1_000;
+export const PURGE_INTERVAL_MS = 60_000;
+
+// Processes.
+export const START_STEP_MS = 30_000;
+export const STOP_STEP_MS = 5_000;
+export const STOP_TOTAL_MS = 20_000;
+export const TELEMETRY_REQUEST_MS = 5_000;
