@@ -58,8 +58,19 @@ export const DB_STATEMENT_MS = 2_000;
 export const DB_CONNECT_MS = 1_000;
 export const DB_POOL_SIZE = 10;
 export const DB_QUEUE = 200;
+// The client's own deadline for a statement: only a Postgres that is frozen or cut off is later than its time-out.
+export const DB_SILENCE_MS = 2_500;
+export const DB_RECONNECT_BACKOFF = { firstMs: 50, mostMs: 2_000 };
+export const DB_IDLE_IN_TRANSACTION_MS = 5_000;
 export const PURGE_BATCH = 1_000;
-export const PURGE_INTERVAL_MS = 60_000;
+export const PURGE_BATCHES_PER_ROUND = 100;
+export const PURGE_INTERVAL_MS = 10_000;
+export const SNAPSHOT_BATCH = 1_000;
+export const HEARTBEAT_INTERVAL_MS = 5_000;
+export const CONTROLLER_LEASE_MS = 20_000;
+export const FORGET_CONTROLLER_MS = 60 * 60_000;
+export const FORGET_GONE_CLAIM_MS = 60 * 60_000;
+export const FORGET_REMOVED_MS = 60_000;
 
 // Processes.
 export const START_STEP_MS = 30_000;
