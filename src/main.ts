@@ -26,7 +26,7 @@ program
   .action(async () => {
     const config = readConfig();
     const log = createLog("spicegate", config.log.level);
-    await runProgram(new Controller({ config, version, log }), { log });
+    await runProgram(new Controller({ config, log }), { log });
   });
 
 program

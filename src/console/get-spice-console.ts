@@ -2,8 +2,8 @@
 // The main job. The order of its steps is part of the behaviour; docs/errors.md shows what each of them answers.
 import type { SpiceEndpoint } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import type { AgentRouter } from "../agents/agent-router.js";
-import type { FaultLog } from "../instances/fault-log.js";
 import type { Instance } from "../instances/instance.js";
+import type { InstanceRegistry } from "../instances/instance-registry.js";
 import { MAX_REQUEST_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { RequestContext } from "../rpc/request-context.js";
@@ -20,7 +20,7 @@ export interface GetSpiceConsoleOptions {
   readonly access: InstanceAccess;
   readonly agents: AgentRouter;
   readonly tokens: ConsoleAuthorizer;
-  readonly faults: FaultLog;
+  readonly instances: Pick<InstanceRegistry, "recordFault">;
   /** Nova's [spice] html5proxy_base_url. */
   readonly baseUrl: string;
   /** Nova's [consoleauth] token_ttl, in seconds. */
@@ -82,7 +82,7 @@ export class GetSpiceConsole {
     if (!(thrown instanceof ServiceError) || thrown.reason === "CANCELLED") return thrown;
     const error = stillBuilding(thrown, at.instance);
     const { message, cause } = error;
-    this.#options.faults.record({
+    this.#options.instances.recordFault({
       instanceUuid: at.instance.uuid,
       reason: error.reason,
       message: cause instanceof Error ? cause.message : message,

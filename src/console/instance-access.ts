@@ -51,7 +51,7 @@ export class InstanceAccess {
     const { instances } = this.#options;
     const instance = instances.find(instanceUuid) ?? (await instances.findFresh(instanceUuid));
     if (instance && seesProject(context.caller, instance.projectId)) return instance;
-    if (!instance && !instances.isComplete()) {
+    if (!instance && instances.inventoryPending()) {
       throw new ServiceError("INVENTORY_INCOMPLETE", "a host is still reporting its instances; ask again in a second");
     }
     throw new ServiceError("INSTANCE_NOT_FOUND", `there is no instance ${instanceUuid}`);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What callers may see and change of instances and hosts. The rules of who owns which column are the registry's.
-import type { FaultLog } from "../instances/fault-log.js";
 import type { Host } from "../instances/host.js";
 import type {
   Instance,
@@ -22,7 +21,6 @@ import type { InstanceAccess } from "./instance-access.js";
 export interface ManageInventoryOptions {
   readonly access: InstanceAccess;
   readonly instances: InstanceRegistry;
-  readonly faults: FaultLog;
 }
 
 /** The use cases of InventoryService. */
@@ -49,10 +47,10 @@ export class ManageInventory {
     uuid: string,
     context: RequestContext,
   ): Promise<{ instance: Instance; faults: readonly RecordedFault[] }> {
-    const { access, faults } = this.#options;
+    const { access, instances } = this.#options;
     await access.requireVerb({ verb: "instance:read", instanceUuid: uuid }, context);
     const instance = await access.require(uuid, context);
-    return { instance, faults: isAdmin(context.caller) ? await faults.of(uuid) : [] };
+    return { instance, faults: isAdmin(context.caller) ? await instances.faults(uuid) : [] };
   }
 
   /** Creates or replaces the orchestrator's half; revives a deleted instance. */

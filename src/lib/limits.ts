@@ -79,3 +79,4 @@ export const STOP_STEP_MS = 7_000;
 export const STOP_GRACE_MS = 5_500;
 export const STOP_TOTAL_MS = 20_000;
 export const TELEMETRY_REQUEST_MS = 5_000;
+export const READINESS_INTERVAL_MS = 200;
