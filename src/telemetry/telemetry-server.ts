@@ -29,7 +29,7 @@ export class TelemetryServer implements Part {
   constructor(options: TelemetryOptions) {
     this.#options = options;
     this.#server = createServer({ requestTimeout: TELEMETRY_REQUEST_MS, headersTimeout: TELEMETRY_REQUEST_MS });
-    this.#server.on("request", (request, response) => void this.#answer(request, response));
+    this.#server.on("request", (request, response) => this.#answer(request, response));
   }
 
   async start(): Promise<void> {
@@ -56,7 +56,7 @@ export class TelemetryServer implements Part {
     await closed;
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  #answer(request: IncomingMessage, response: ServerResponse): void {
     if (request.method !== "GET" && request.method !== "HEAD") return send(response, 405, "method not allowed\n");
     switch (request.url?.split("?", 1)[0]) {
       case "/healthz":
@@ -64,7 +64,7 @@ export class TelemetryServer implements Part {
       case "/readyz":
         return this.#answerReady(response);
       case "/metrics":
-        return this.#answerMetrics(response);
+        return void this.#answerMetrics(response);
       default:
         return send(response, 404, "there is /metrics, /healthz and /readyz\n");
     }

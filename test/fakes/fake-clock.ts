@@ -6,10 +6,10 @@ interface Timer {
   readonly action: () => void;
 }
 
-/** A clock that stands still until a test moves it. */
+/** A clock that moves only when a test says so. */
 export class FakeClock implements Clock {
-  readonly #timers = new Set<Timer>();
   #now = 0;
+  readonly #timers = new Set<Timer>();
 
   now(): number {
     return this.#now;
@@ -21,24 +21,23 @@ export class FakeClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
-  /** How long until the next timer; undefined where none waits. */
-  get nextIn(): number | undefined {
-    const first = this.#first();
-    return first && first.at - this.#now;
+  /** How many timers wait. */
+  get waiting(): number {
+    return this.#timers.size;
   }
 
-  /** Moves time on and runs every timer that is due, in order of its time. */
+  /** Moves time forward and runs what falls due, in order. */
   advance(ms: number): void {
-    const end = this.#now + ms;
-    for (let timer = this.#first(); timer && timer.at <= end; timer = this.#first()) {
-      this.#timers.delete(timer);
-      this.#now = timer.at;
-      timer.action();
+    const until = this.#now + ms;
+    for (let next = this.#due(until); next; next = this.#due(until)) {
+      this.#timers.delete(next);
+      this.#now = next.at;
+      next.action();
     }
-    this.#now = end;
+    this.#now = until;
   }
 
-  #first(): Timer | undefined {
-    return [...this.#timers].sort((a, b) => a.at - b.at)[0];
+  #due(until: number): Timer | undefined {
+    return [...this.#timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
   }
 }
