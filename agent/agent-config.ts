@@ -13,8 +13,8 @@ export const agentSchema = z.strictObject({
   agent: z
     .strictObject({
       host: hostName("host")
-        .default(() => hostname())
-        .describe("The name of this host, which instances carry as their host. Default: the machine's host name."),
+        .optional()
+        .describe("The name of this host, which instances carry as their host; the machine's host name unless set."),
       controllers: z
         .array(loopbackAddress())
         .min(1, "must name at least one controller")
@@ -53,12 +53,15 @@ export const agentSchema = z.strictObject({
     .prefault({}),
 });
 
-/** The checked configuration. */
-export type AgentConfig = z.infer<typeof agentSchema>;
+/** The checked configuration; `agent.host` is filled in. */
+export type AgentConfig = Omit<z.infer<typeof agentSchema>, "agent"> & {
+  readonly agent: { readonly host: string; readonly controllers: readonly string[] };
+};
 
 /** Reads and checks the agent's configuration. Throws ConfigError. */
 export function loadAgentConfig(source: ConfigSource): AgentConfig {
-  return loadConfig(agentSchema, source);
+  const config = loadConfig(agentSchema, source);
+  return { ...config, agent: { ...config.agent, host: config.agent.host ?? hostname() } };
 }
 
 function hostName(field: string): z.ZodString {

@@ -3,69 +3,68 @@ import type { Registry } from "prom-client";
 import { Counter, Gauge, Histogram } from "prom-client";
 import { LATENCY_BUCKETS } from "../src/telemetry/metrics.js";
 
-/** The agent's own metrics. Their help texts are the documentation. */
-export class AgentMetrics {
+/** Every metric of the agent beyond those of the process. The help texts become the documentation. */
+export interface AgentMetrics {
   readonly requests: Counter<"operation" | "outcome">;
   readonly requestSeconds: Histogram<"operation">;
   readonly streams: Gauge<"state">;
   readonly reconnects: Counter;
   readonly streamsCut: Counter;
-  readonly unknownMessages: Counter;
+  readonly messagesIgnored: Counter;
   readonly reports: Counter<"kind">;
   readonly eventsDropped: Counter;
   readonly hypervisorUp: Gauge;
+}
 
-  constructor(registry: Registry) {
-    const registers = [registry];
-    this.requests = new Counter({
-      name: "spicegate_agent_requests_total",
-      help: "Requests of controllers by operation and outcome: OK, CANCELLED, or the reason of the failure.",
-      labelNames: ["operation", "outcome"],
-      registers,
-    });
-    this.requestSeconds = new Histogram({
-      name: "spicegate_agent_request_seconds",
-      help: "How long requests took that were worked on, cancelled ones left out.",
+/** Registers the agent's metrics. Called once per registry; `abandonedWorkers` is asked with every scrape. */
+export function createAgentMetrics(registry: Registry, abandonedWorkers: () => number = () => 0): AgentMetrics {
+  const registers = [registry];
+  const counter = <T extends string>(name: string, help: string, labelNames: T[] = []): Counter<T> =>
+    new Counter({ name: `spicegate_agent_${name}`, help, labelNames, registers });
+  const gauge = <T extends string>(name: string, help: string, labelNames: T[] = []): Gauge<T> =>
+    new Gauge({ name: `spicegate_agent_${name}`, help, labelNames, registers });
+  new Gauge({
+    name: "spicegate_agent_abandoned_workers",
+    help: "Worker threads that are stuck inside libvirt for good; more than 0 asks for a restart of the agent.",
+    registers,
+    collect() {
+      this.set(abandonedWorkers());
+    },
+  });
+  return {
+    requests: counter(
+      "requests_total",
+      "Requests of controllers by operation and outcome: OK, CANCELLED, or the reason of the failure.",
+      ["operation", "outcome"],
+    ),
+    requestSeconds: new Histogram({
+      name: "spicegate_agent_operation_seconds",
+      help: "Time to answer a request, by operation; refused and cancelled ones are left out.",
       labelNames: ["operation"],
       buckets: LATENCY_BUCKETS,
       registers,
-    });
-    this.streams = new Gauge({
-      name: "spicegate_agent_streams",
-      help: "Streams to controllers by state: idle, connecting, greeting, open, draining, waiting, stopped.",
-      labelNames: ["state"],
-      registers,
-    });
-    this.reconnects = new Counter({
-      name: "spicegate_agent_reconnects_total",
-      help: "Attempts to connect to a controller after the first one.",
-      registers,
-    });
-    this.streamsCut = new Counter({
-      name: "spicegate_agent_streams_cut_total",
-      help: "Streams cut because the controller did not take what was sent to it.",
-      registers,
-    });
-    this.unknownMessages = new Counter({
-      name: "spicegate_agent_unknown_messages_total",
-      help: "Messages of controllers that this version does not know or that came out of turn, and that were ignored.",
-      registers,
-    });
-    this.reports = new Counter({
-      name: "spicegate_agent_reports_total",
-      help: "Reports sent, on all streams together, by kind: page (of a snapshot), event, status.",
-      labelNames: ["kind"],
-      registers,
-    });
-    this.eventsDropped = new Counter({
-      name: "spicegate_agent_events_dropped_total",
-      help: "Events of domains that were not reported one by one; a snapshot replaced them.",
-      registers,
-    });
-    this.hypervisorUp = new Gauge({
-      name: "spicegate_agent_hypervisor_up",
-      help: "1 while libvirt answers, else 0.",
-      registers,
-    });
-  }
+    }),
+    streams: gauge(
+      "streams",
+      "Streams to controllers by state: idle, connecting, greeting, open, draining, waiting, stopped.",
+      ["state"],
+    ),
+    reconnects: counter("reconnects_total", "Attempts to connect to a controller after the first one."),
+    streamsCut: counter(
+      "streams_cut_total",
+      "Streams cut because the controller did not take what was sent; look for a controller that is stuck.",
+    ),
+    messagesIgnored: counter(
+      "messages_ignored_total",
+      "Messages of controllers that this version does not know or that came out of turn.",
+    ),
+    reports: counter("reports_total", "Reports sent on all streams, by kind: page (of a snapshot), event, status.", [
+      "kind",
+    ]),
+    eventsDropped: counter(
+      "events_dropped_total",
+      "Events of domains that were not reported one by one; a snapshot replaced them.",
+    ),
+    hypervisorUp: gauge("hypervisor_up", "1 while libvirt answers, else 0."),
+  };
 }

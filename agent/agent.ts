@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one place that constructs the agent's long-lived parts.
 import { systemClock } from "../src/lib/clock.js";
-import type { NamedPart, Part } from "../src/lib/lifecycle.js";
 import { Lifecycle } from "../src/lib/lifecycle.js";
+import type { Part } from "../src/lib/lifecycle.js";
 import { MAX_REQUEST_MS, STOP_STEP_MS } from "../src/lib/limits.js";
 import type { Address } from "../src/lib/listen-address.js";
 import { parseAddress } from "../src/lib/listen-address.js";
@@ -12,11 +12,13 @@ import { Readiness } from "../src/telemetry/readiness.js";
 import { TelemetryServer } from "../src/telemetry/telemetry-server.js";
 import type { AgentConfig } from "./agent-config.js";
 import { AgentIdentity } from "./agent-identity.js";
-import { AgentMetrics } from "./agent-metrics.js";
+import { createAgentMetrics } from "./agent-metrics.js";
 import { ControllerStreams } from "./controller-streams.js";
 import { FailureLog } from "./failure-log.js";
 import type { Hypervisor } from "./hypervisor.js";
+import { HypervisorWatch } from "./hypervisor-watch.js";
 import { Inventory } from "./inventory.js";
+import { LibvirtHypervisor } from "./libvirt/libvirt-hypervisor.js";
 import { createOperations } from "./operations.js";
 
 /** What an agent is made of. */
@@ -24,66 +26,56 @@ export interface AgentOptions {
   readonly config: AgentConfig;
   /** The program's version, for people. */
   readonly version: string;
-  readonly hypervisor: Hypervisor;
   readonly log: Log;
-}
-
-/** A running agent: its parts, started in order and stopped in reverse. */
-export interface Agent extends Part {
-  readonly readiness: Readiness;
-  readonly telemetry: TelemetryServer;
+  /** Instead of libvirt's. */
+  readonly hypervisor?: Hypervisor;
 }
 
 /**
- * Builds an agent. Its stop tells every controller that it leaves, finishes what is in flight while the hypervisor still
- * answers, and shuts telemetry last.
+ * The agent of one host. Its stop tells every controller that it leaves, finishes what is in flight while the hypervisor
+ * still answers, and closes telemetry last.
  */
-export function createAgent({ config, version, hypervisor, log }: AgentOptions): Agent {
-  const clock = systemClock;
-  const registry = createRegistry();
-  const metrics = new AgentMetrics(registry);
-  const readiness = new Readiness(["hypervisor", "controller"]);
-  const telemetry = new TelemetryServer({ listen: listenAddress(config), registry, readiness, log });
-  const inventory = new Inventory({ hypervisor, metrics, log, clock });
-  const identity = new AgentIdentity(config.agent.host, version);
-  const perform = createOperations({ hypervisor, settings: config.spice });
-  const failureLog = new FailureLog(log, clock);
-  const context = { identity, hypervisor, inventory, perform, metrics, log, failureLog, clock };
-  const streams = new ControllerStreams({ addresses: config.agent.controllers, context, readiness });
-  const parts: NamedPart[] = [
-    { name: "telemetry", part: telemetry },
-    { name: "hypervisor", part: hypervisor },
-    { name: "hypervisor watch", part: watchHypervisor(hypervisor, { readiness, metrics, log }) },
-    { name: "inventory", part: inventory },
-    { name: "controller streams", part: streams, stopMs: MAX_REQUEST_MS + STOP_STEP_MS },
-  ];
-  const lifecycle = new Lifecycle(log, parts);
-  return { readiness, telemetry, start: () => lifecycle.start(), stop: () => lifecycle.stop() };
-}
+export class Agent implements Part {
+  readonly readiness = new Readiness(["hypervisor", "controller"]);
+  readonly telemetry: TelemetryServer;
+  readonly #lifecycle: Lifecycle;
 
-interface Watchers {
-  readonly readiness: Readiness;
-  readonly metrics: AgentMetrics;
-  readonly log: Log;
-}
+  constructor({ config, version, log, hypervisor: given }: AgentOptions) {
+    const clock = systemClock;
+    const registry = createRegistry();
+    const { readiness } = this;
+    const hypervisor = given ?? new LibvirtHypervisor({ uri: config.libvirt.uri, log });
+    const abandoned = (): number => (hypervisor instanceof LibvirtHypervisor ? hypervisor.abandonedWorkers : 0);
+    const metrics = createAgentMetrics(registry, abandoned);
+    this.telemetry = new TelemetryServer({ listen: listenAddress(config), registry, readiness, log });
+    const inventory = new Inventory({ hypervisor, metrics, log, clock });
+    const context = {
+      identity: new AgentIdentity(config.agent.host, version),
+      hypervisor,
+      inventory,
+      perform: createOperations({ hypervisor, settings: config.spice }),
+      metrics,
+      log,
+      failureLog: new FailureLog(log, clock),
+      clock,
+    };
+    const streams = new ControllerStreams({ addresses: config.agent.controllers, context, readiness });
+    this.#lifecycle = new Lifecycle(log, [
+      { name: "telemetry", part: this.telemetry },
+      { name: "hypervisor", part: hypervisor },
+      { name: "hypervisor watch", part: new HypervisorWatch({ hypervisor, readiness, metrics, log }) },
+      { name: "inventory", part: inventory },
+      { name: "controller streams", part: streams, stopMs: MAX_REQUEST_MS + STOP_STEP_MS },
+    ]);
+  }
 
-/** Shows in readiness, metrics and log whether the hypervisor answers. */
-function watchHypervisor(hypervisor: Hypervisor, { readiness, metrics, log }: Watchers): Part {
-  let unlisten = (): void => undefined;
-  const show = (): void => {
-    const { available, detail, info } = hypervisor.status();
-    readiness.set("hypervisor", available, detail);
-    metrics.hypervisorUp.set(available ? 1 : 0);
-    if (available) log.info({ ...info }, "the hypervisor answers");
-    else log.warn({ detail }, "the hypervisor does not answer");
-  };
-  return {
-    start() {
-      unlisten = hypervisor.onStatus(show);
-      show();
-    },
-    stop: () => unlisten(),
-  };
+  start(): Promise<void> {
+    return this.#lifecycle.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#lifecycle.stop();
+  }
 }
 
 function listenAddress(config: AgentConfig): Address {

@@ -20,7 +20,7 @@ import { encodeMessage } from "./messages.js";
 import type { Perform } from "./operations.js";
 import { ReportSender } from "./report-sender.js";
 import { RequestHandler } from "./request-handler.js";
-import { StreamWriter } from "./stream-writer.js";
+import { StreamWriter } from "../src/lib/stream-writer.js";
 
 /** What all streams of an agent share. */
 export interface SessionContext {
@@ -141,7 +141,7 @@ export class ControlSession {
       case "welcome":
       case "refusal":
       case undefined:
-        return this.#context.metrics.unknownMessages.inc();
+        return this.#context.metrics.messagesIgnored.inc();
     }
   }
 

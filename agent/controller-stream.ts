@@ -60,7 +60,7 @@ export class ControllerStream implements Part {
       this.#session = new ControlSession(address, context, (phase) => this.#onPhase(phase));
       const end = await this.#session.run();
       this.#session = undefined;
-      if (signal.aborted) return;
+      if (end.kind === "left") return;
       const waitMs = Math.round(this.#waitAfter(end));
       this.#logEnd(end, waitMs);
       this.#setState("waiting");
@@ -68,7 +68,7 @@ export class ControllerStream implements Part {
     }
   }
 
-  #waitAfter(end: SessionEnd): number {
+  #waitAfter(end: Exclude<SessionEnd, { kind: "left" }>): number {
     switch (end.kind) {
       case "lost":
         return this.#backoff.next();
@@ -79,8 +79,6 @@ export class ControllerStream implements Part {
         return this.#waitWithin(end.drain);
       case "replaced":
         return REPLACED_WAIT_MS;
-      case "left":
-        return 0;
     }
   }
 

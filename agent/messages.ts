@@ -10,7 +10,7 @@ import {
   FailureReason,
   ListenKind,
 } from "../proto/gen/spicegate/agent/v1/agent.js";
-import { MAX_NAME_LENGTH, MAX_REPORTED_DISPLAYS, MAX_TEXT_LENGTH } from "../src/lib/limits.js";
+import { MAX_DISPLAYS_PER_DOMAIN, MAX_NAME_LENGTH, MAX_TEXT_LENGTH } from "../src/lib/limits.js";
 import { reasonOf } from "../src/lib/service-error.js";
 import type * as own from "./hypervisor.js";
 
@@ -82,7 +82,7 @@ export function domainFromDescription(domain: own.DomainDescription): proto.Doma
     instanceUuid: domain.uuid,
     name: clip(domain.name, MAX_NAME_LENGTH),
     state: STATES[domain.state],
-    displays: domain.displays.slice(0, MAX_REPORTED_DISPLAYS).map(({ kind }) => DISPLAYS[kind]),
+    displays: domain.displays.slice(0, MAX_DISPLAYS_PER_DOMAIN).map(({ kind }) => DISPLAYS[kind]),
     owner: domain.owner && {
       name: clip(domain.owner.name, MAX_NAME_LENGTH),
       projectId: clip(domain.owner.projectId, MAX_NAME_LENGTH),
@@ -141,5 +141,5 @@ export function failure(name: FailureName, message: string): proto.Failure {
 /** At most so many code points, and no NUL. */
 function clip(text: string, most: number): string {
   const clean = text.replaceAll("\0", "");
-  return clean.length <= most ? clean : [...clean.slice(0, most * 2)].slice(0, most).join("");
+  return clean.length <= most ? clean : Array.from(clean.slice(0, most * 2)).slice(0, most).join("");
 }

@@ -6,12 +6,12 @@ import type { AgentMetrics } from "./agent-metrics.js";
 import type { HypervisorStatus } from "./hypervisor.js";
 import type { ReportSink, Snapshot } from "./inventory.js";
 import { domainFromDescription, encodeMessage, statusFromHypervisor } from "./messages.js";
-import type { StreamWriter } from "./stream-writer.js";
+import type { StreamWriter } from "../src/lib/stream-writer.js";
 
 /** What a report sender needs. */
 export interface ReportSenderOptions {
   readonly writer: StreamWriter;
-  readonly metrics: AgentMetrics;
+  readonly metrics: Pick<AgentMetrics, "reports">;
   readonly clock: Clock;
 }
 

@@ -45,8 +45,6 @@ export const PAGE_TAKEN_MS = 10_000;
 export const STREAM_END_MS = 1_000;
 /** The longest wait that a controller can impose on an agent. */
 export const MAX_RECONNECT_WAIT_MS = 60 * 60_000;
-/** Displays of one domain that are reported. */
-export const MAX_REPORTED_DISPLAYS = 16;
 /** Lines a second about failed requests; more are only counted. */
 export const FAILURE_LINES_PER_SECOND = 10;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
 import { AgentIdentity } from "../../../agent/agent-identity.js";
-import { AgentMetrics } from "../../../agent/agent-metrics.js";
+import { createAgentMetrics } from "../../../agent/agent-metrics.js";
 import type { SessionContext } from "../../../agent/control-session.js";
 import type { StreamState } from "../../../agent/controller-stream.js";
 import { ControllerStream } from "../../../agent/controller-stream.js";
@@ -28,7 +28,7 @@ describe("ControllerStream", () => {
     controller = new FakeController();
     await controller.start();
     hypervisor = new FakeHypervisor();
-    const metrics = new AgentMetrics(new Registry());
+    const metrics = createAgentMetrics(new Registry());
     const log = silentLog;
     const clock = systemClock;
     inventory = new Inventory({ hypervisor, metrics, log, clock });
