@@ -13,19 +13,21 @@ const EVENT = {
   pmsuspended: 7,
   crashed: 8,
 } as const;
+/** A rename is told as undefined and defined, with the same uuid (virDomainEventUndefinedDetailType). */
+const UNDEFINED_RENAMED = 1;
 /** Why it stopped, as far as it matters (virDomainEventStoppedDetailType). */
 const STOPPED = { crashed: 2, migrated: 3, failed: 5 } as const;
 
 /**
- * What a lifecycle event means, or undefined for one that says nothing of its own: "shutdown" is the guest's own
- * halt, and "stopped" follows it.
+ * What a lifecycle event means, or undefined for one that says nothing of its own: after "shutdown", the guest's own
+ * halt, comes "stopped"; after the first half of a rename the second.
  */
 export function changeKind(event: number, detail: number): DomainChangeKind | undefined {
   switch (event) {
     case EVENT.defined:
       return "defined";
     case EVENT.undefined:
-      return "undefined";
+      return detail === UNDEFINED_RENAMED ? undefined : "undefined";
     case EVENT.started:
       return "started";
     case EVENT.suspended:
