@@ -73,8 +73,7 @@ export function bootSector(name: string): Buffer {
 
 /** The BIOS prints bytes, and some of them are commands to it: what is not plain ASCII becomes a question mark. */
 function printable(name: string): string {
-  const shown = [...name].map((character) => (/^[ -~]$/.test(character) ? character : "?"));
-  return shown.slice(0, MAX_NAME).join("");
+  return name.slice(0, MAX_NAME).replace(/[^ -~]/gu, "?");
 }
 
 function assemble(lines: readonly Line[]): number[] {
