@@ -7,6 +7,7 @@
 
 // Texts (see the proto files).
 export const MAX_HOST_LENGTH = 253;
+export const MAX_DISPLAYS_PER_DOMAIN = 16;
 export const MAX_NAME_LENGTH = 255;
 export const MAX_TEXT_LENGTH = 1_024;
 export const MAX_CONSOLE_TYPE_LENGTH = 32;
@@ -38,6 +39,7 @@ export const DRAIN_RECONNECT_MIN_MS = 100;
 export const DRAIN_RECONNECT_MAX_MS = 2_000;
 
 // The inventory.
+export const CATCH_UP_MS = 1_000;
 export const INVENTORY_GRACE_MS = 15_000;
 export const UNDEFINED_GRACE_MS = 30_000;
 export const TOMBSTONE_DAYS = 7;
@@ -64,11 +66,24 @@ export const DB_STATEMENT_MS = 2_000;
 export const DB_CONNECT_MS = 1_000;
 export const DB_POOL_SIZE = 10;
 export const DB_QUEUE = 200;
+// The client's own deadline for a statement: only a Postgres that is frozen or cut off is later than its time-out.
+export const DB_SILENCE_MS = 2_500;
+export const DB_RECONNECT_BACKOFF = { firstMs: 50, mostMs: 2_000 };
+export const DB_IDLE_IN_TRANSACTION_MS = 5_000;
 export const PURGE_BATCH = 1_000;
-export const PURGE_INTERVAL_MS = 60_000;
+export const PURGE_BATCHES_PER_ROUND = 100;
+export const PURGE_INTERVAL_MS = 10_000;
+export const SNAPSHOT_BATCH = 1_000;
+export const HEARTBEAT_INTERVAL_MS = 5_000;
+export const CONTROLLER_LEASE_MS = 20_000;
+export const FORGET_CONTROLLER_MS = 60 * 60_000;
+export const FORGET_GONE_CLAIM_MS = 60 * 60_000;
+export const FORGET_REMOVED_MS = 60_000;
 
 // Processes.
 export const START_STEP_MS = 30_000;
-export const STOP_STEP_MS = 5_000;
+export const STOP_STEP_MS = 7_000;
+// How long calls that run may go on once a server stops; longer than any request to an agent.
+export const STOP_GRACE_MS = 5_500;
 export const STOP_TOTAL_MS = 20_000;
 export const TELEMETRY_REQUEST_MS = 5_000;
