@@ -64,6 +64,14 @@ export const LIBVIRT_LIST_MS = 30_000;
 export const SNAPSHOT_BACKOFF = { firstMs: 200, mostMs: 10_000 };
 export const MAX_QUEUED_LIBVIRT_CALLS = 1_024;
 export const MAX_DOMAIN_XML_BYTES = 1024 * 1024;
+export const MAX_XML_DEPTH = 256;
+export const LIBVIRT_OPEN_MS = 15_000;
+export const LIBVIRT_REOPEN_MS = 1_000;
+export const LIBVIRT_FREE_MS = 1_500;
+export const LIBVIRT_FREE_INTERVAL_MS = 50;
+export const LIBVIRT_STOP_GRACE_MS = 250;
+export const LIBVIRT_PAGE_DOMAINS = 100;
+export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 
 // Postgres.
 export const DB_STATEMENT_MS = 2_000;
