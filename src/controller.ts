@@ -121,7 +121,12 @@ export class Controller implements Part {
       clock: systemClock,
     };
     const addServices = (server: Server): void => addAgentStreamService(server, options);
-    return new GrpcServer({ name: "agents", listen: requireAddress(this.#config.agents.listen), addServices, log: this.#log });
+    return new GrpcServer({
+      name: "agents",
+      listen: requireAddress(this.#config.agents.listen),
+      addServices,
+      log: this.#log,
+    });
   }
 
   #apiServer(): GrpcServer {
@@ -130,7 +135,12 @@ export class Controller implements Part {
       this.#health.addToServer(server);
       addReflection(server, REFLECTED);
     };
-    return new GrpcServer({ name: "api", listen: requireAddress(this.#config.api.listen), addServices, log: this.#log });
+    return new GrpcServer({
+      name: "api",
+      listen: requireAddress(this.#config.api.listen),
+      addServices,
+      log: this.#log,
+    });
   }
 
   #addUseCases(server: Server): void {
