@@ -3,14 +3,7 @@ import type { Part } from "../src/lib/lifecycle.js";
 
 /** What libvirt says of a domain, reduced to what matters for a console. */
 export type DomainState =
-  | "running"
-  | "paused"
-  | "shut-off"
-  | "saved"
-  | "crashed"
-  | "suspended"
-  | "incoming"
-  | "unknown";
+  "running" | "paused" | "shut-off" | "saved" | "crashed" | "suspended" | "incoming" | "unknown";
 
 /** How a display listens: a port on an address or a network, a unix socket, or nothing at all. */
 export type ListenKind = "address" | "network" | "socket" | "none" | "unknown";
@@ -58,14 +51,7 @@ export interface HypervisorStatus {
 
 /** What happened to a domain; see agent.proto. */
 export type DomainChangeKind =
-  | "started"
-  | "stopped"
-  | "crashed"
-  | "suspended"
-  | "resumed"
-  | "defined"
-  | "undefined"
-  | "migrated";
+  "started" | "stopped" | "crashed" | "suspended" | "resumed" | "defined" | "undefined" | "migrated";
 
 /** A lifecycle event of libvirt, in our words. What the domain looks like now is asked for separately. */
 export interface DomainChange {

@@ -90,13 +90,13 @@ export interface RunOptions {
  */
 export async function runProgram(part: Part, options: RunOptions): Promise<void> {
   const { log, stopMs = STOP_TOTAL_MS, exit = (code: number): void => void process.exit(code) } = options;
-  let stopping = false;
+  const state = { stopping: false };
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (stopping) {
+    if (state.stopping) {
       log.warn({ signal }, "second signal: leaving at once");
       return exit(1);
     }
-    stopping = true;
+    state.stopping = true;
     log.info({ signal }, "stopping");
     const expired = (): Error => new Error(`the stop took longer than ${stopMs} ms`);
     withDeadline({ ms: stopMs, expired }, async () => part.stop()).then(
@@ -115,7 +115,7 @@ export async function runProgram(part: Part, options: RunOptions): Promise<void>
   try {
     await part.start();
   } catch (error) {
-    if (stopping) return;
+    if (state.stopping) return;
     log.fatal({ err: error }, "could not start");
     await part.stop();
     exit(1);

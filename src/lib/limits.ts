@@ -7,6 +7,7 @@
 
 // Texts (see the proto files).
 export const MAX_HOST_LENGTH = 253;
+export const MAX_DISPLAYS_PER_DOMAIN = 16;
 export const MAX_NAME_LENGTH = 255;
 export const MAX_TEXT_LENGTH = 1_024;
 export const MAX_CONSOLE_TYPE_LENGTH = 32;
@@ -38,6 +39,7 @@ export const DRAIN_RECONNECT_MIN_MS = 100;
 export const DRAIN_RECONNECT_MAX_MS = 2_000;
 
 // The inventory.
+export const CATCH_UP_MS = 1_000;
 export const INVENTORY_GRACE_MS = 15_000;
 export const UNDEFINED_GRACE_MS = 30_000;
 export const TOMBSTONE_DAYS = 7;
@@ -72,6 +74,8 @@ export const FORGET_REMOVED_MS = 60_000;
 
 // Processes.
 export const START_STEP_MS = 30_000;
-export const STOP_STEP_MS = 5_000;
+export const STOP_STEP_MS = 7_000;
+// How long calls that run may go on once a server stops; longer than any request to an agent.
+export const STOP_GRACE_MS = 5_500;
 export const STOP_TOTAL_MS = 20_000;
 export const TELEMETRY_REQUEST_MS = 5_000;

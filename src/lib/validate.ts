@@ -40,7 +40,7 @@ export interface TextRule {
 export function parseText(value: string, rule: TextRule): string {
   if (value === "" && rule.required === true) throw invalid(rule.field, "must not be empty");
   // A code point takes at most two UTF-16 units: this refuses a huge text without walking it.
-  if (value.length > rule.most * 2 || (value.length > rule.most && [...value].length > rule.most)) {
+  if (value.length > rule.most * 2 || (value.length > rule.most && Array.from(value).length > rule.most)) {
     throw invalid(rule.field, `must have at most ${rule.most} characters`);
   }
   if (value.includes("\0")) throw invalid(rule.field, "must not contain NUL");

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+BIN := node_modules/.bin
+MOCHA := $(BIN)/mocha
+SOURCES := $(shell find src agent proto/gen migrations test demo docs -name '*.ts' 2>/dev/null) tsconfig.json
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- what a person runs -------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: packages-demo build ## Two machines, a controller and an agent on this computer; prints console URLs (ONCE=1: and leaves)
+	@exec node dist/demo/main.js
+
+.PHONY: test
+test: packages-test build ## All tests: unit, integration and system
+	@$(MAKE) --no-print-directory test-unit test-integration test-system
+
+.PHONY: bench
+bench: packages-demo build ## Measure GetSpiceConsole beside its bare floor; writes docs/benchmarks.md
+	node dist/test/bench/main.js
+
+# --- building -----------------------------------------------------------------------------------------------------
+
+.PHONY: install
+install: node_modules/.package-lock.json ## Install the npm packages
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@bash demo/check-tools.sh
+	npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: packages-demo packages-test
+packages-demo:
+	@bash demo/install-packages.sh demo
+packages-test:
+	@bash demo/install-packages.sh test
+
+.PHONY: build
+build: dist/.built ## Compile everything to dist/
+
+dist/.built: node_modules/.package-lock.json $(SOURCES)
+	$(BIN)/tsc -p .
+	@chmod +x dist/src/main.js dist/agent/main.js
+	@touch $@
+
+.PHONY: generate
+generate: node_modules/.package-lock.json ## Generate proto/gen from the proto files
+	$(BIN)/buf generate
+	$(BIN)/buf build -o proto/gen/spicegate.binpb
+
+.PHONY: docs
+docs: build ## Generate the reference pages in docs/
+	node dist/docs/generate.js
+	$(BIN)/prettier --log-level warn --write docs/*.md
+
+.PHONY: format
+format: install ## Format the code
+	$(BIN)/buf format -w
+	$(BIN)/prettier --log-level warn --write .
+
+.PHONY: release-protos
+release-protos: install ## Make today's protocols the ones that later changes must not break
+	$(BIN)/buf build -o proto/released.binpb
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf dist coverage
+
+# --- checks -------------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: install ## Format, lint, types, import ranks, protocols, generated files; leaves the tree as it was
+	@before=$$($(TREE_HASH)); \
+	$(MAKE) --no-print-directory format generate typecheck lint deps proto-lint proto-breaking docs; \
+	after=$$($(TREE_HASH)); \
+	if [ "$$before" != "$$after" ]; then \
+	  git status --short; \
+	  echo "make check changed files: something was not formatted or generated. Review and commit the change."; \
+	  exit 1; \
+	fi; \
+	echo "check: all good, the tree is unchanged"
+
+TREE_HASH = git ls-files -co --exclude-standard -z | sort -z | xargs -0 sha256sum 2>/dev/null | sha256sum
+
+.PHONY: lint
+lint: install ## ESLint
+	$(BIN)/eslint --max-warnings 0 .
+
+.PHONY: typecheck
+typecheck: install ## The compiler, without output
+	$(BIN)/tsc --noEmit -p .
+
+.PHONY: deps
+deps: install ## Import directions
+	$(BIN)/depcruise --config .dependency-cruiser.cjs src agent demo migrations test docs proto/gen
+
+.PHONY: proto-lint
+proto-lint: install ## Style and comments of the protocols
+	$(BIN)/buf lint
+
+.PHONY: proto-breaking
+proto-breaking: install ## Compatibility with the last release's protocols
+	$(BIN)/buf breaking --against proto/released.binpb
+
+.PHONY: test-unit
+test-unit: build ## Tests without network or database
+	$(MOCHA) 'dist/test/unit/**/*.test.js'
+
+.PHONY: test-integration
+test-integration: build ## Tests against real Postgres, libvirt and QEMU
+	$(MOCHA) 'dist/test/integration/**/*.test.js'
+
+.PHONY: test-system
+test-system: build ## Scenarios with controller and agent as processes
+	$(MOCHA) 'dist/test/system/**/*.test.js'

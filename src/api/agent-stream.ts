@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// One Connect stream, from Hello to its end. agent.proto is the specification; the words in quotes there are the states
+// here.
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type { ConnectRequest } from "../../proto/gen/spicegate/agent/v1/agent.js";
+import { ConnectResponse, RefusalReason } from "../../proto/gen/spicegate/agent/v1/agent.js";
+import { AgentLink } from "../agents/agent-link.js";
+import type { AgentRouter } from "../agents/agent-router.js";
+import type { HostHello, HostStream } from "../instances/host.js";
+import type { InstanceRegistry } from "../instances/instance-registry.js";
+import type { Clock } from "../lib/clock.js";
+import { HELLO_MS } from "../lib/limits.js";
+import type { Log } from "../lib/log.js";
+import { reasonOf, ServiceError } from "../lib/service-error.js";
+import { StreamWriter } from "../lib/stream-writer.js";
+import { statusFromError } from "../rpc/status-from-error.js";
+import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
+import { hostHelloFrom, hypervisorReportFrom } from "./agent-messages.js";
+import { AgentReports } from "./agent-reports.js";
+
+/** The one protocol version this controller speaks. */
+export const PROTOCOL_VERSION = 1;
+
+/** What every stream needs. */
+export interface AgentStreamOptions {
+  /** Names this run of the controller. */
+  readonly controllerId: string;
+  readonly router: AgentRouter;
+  readonly instances: InstanceRegistry;
+  /** Whether a report could be stored now. */
+  readonly databaseUp: () => boolean;
+  readonly log: Log;
+  readonly metrics: ControllerMetrics;
+  readonly clock: Clock;
+}
+
+/** The call as the server hands it over; responses are written already encoded. */
+export type AgentCall = ServerDuplexStream<ConnectRequest, Buffer>;
+
+type Message = NonNullable<ConnectResponse["message"]>;
+type State =
+  | { readonly name: "awaiting hello" }
+  | { readonly name: "welcoming" }
+  | { readonly name: "open"; readonly link: AgentLink; readonly reports: AgentReports; readonly stream: HostStream }
+  | { readonly name: "ended" };
+
+/** The controller's half of one stream. */
+export class AgentStream {
+  readonly #options: AgentStreamOptions;
+  readonly #call: AgentCall;
+  readonly #writer: StreamWriter;
+  #state: State = { name: "awaiting hello" };
+  #cancelHelloTimer: () => void = () => undefined;
+
+  constructor(call: AgentCall, options: AgentStreamOptions) {
+    this.#call = call;
+    this.#options = options;
+    this.#writer = new StreamWriter({ write: (bytes, taken) => void call.write(bytes, () => taken()) }, () =>
+      this.#fail(new ServiceError("LIMITED", "the agent does not read what it is sent")),
+    );
+  }
+
+  /** Takes the stream from here on; it ends by itself. */
+  run(): void {
+    const late = (): void => this.#fail(new ServiceError("INVALID_ARGUMENT", `no Hello within ${HELLO_MS} ms`));
+    this.#cancelHelloTimer = this.#options.clock.after(HELLO_MS, late);
+    this.#call.on("data", (message: ConnectRequest) => this.#receive(message));
+    this.#call.on("end", () => this.#end("ended by the agent"));
+    this.#call.on("cancelled", () => this.#close("connection lost"));
+    this.#call.on("close", () => this.#close("closed"));
+  }
+
+  #receive({ message }: ConnectRequest): void {
+    try {
+      switch (this.#state.name) {
+        case "awaiting hello":
+          return this.#receiveFirst(message);
+        case "welcoming":
+          throw new ServiceError("INVALID_ARGUMENT", "a message before Welcome");
+        case "open":
+          return this.#receiveNext(message, this.#state);
+        case "ended":
+          return;
+      }
+    } catch (error) {
+      this.#fail(error instanceof ServiceError ? error : new ServiceError("INTERNAL", "failed", { cause: error }));
+    }
+  }
+
+  #receiveFirst(message: ConnectRequest["message"]): void {
+    if (message?.$case !== "hello") throw new ServiceError("INVALID_ARGUMENT", "the first message must be Hello");
+    this.#cancelHelloTimer();
+    const { minProtocolVersion, maxProtocolVersion } = message.hello;
+    if (this.#options.router.isDraining) return this.#refuse(RefusalReason.REFUSAL_REASON_DRAINING, "stopping");
+    if (minProtocolVersion > PROTOCOL_VERSION || maxProtocolVersion < PROTOCOL_VERSION) {
+      const text = `this controller speaks protocol ${PROTOCOL_VERSION}, the agent ${minProtocolVersion} to ${maxProtocolVersion}`;
+      return this.#refuse(RefusalReason.REFUSAL_REASON_PROTOCOL_UNSUPPORTED, text);
+    }
+    let hello: HostHello;
+    try {
+      hello = hostHelloFrom(message.hello);
+    } catch (error) {
+      return this.#refuse(RefusalReason.REFUSAL_REASON_INVALID_HELLO, error instanceof Error ? error.message : "");
+    }
+    this.#state = { name: "welcoming" };
+    this.#welcome(hello).catch((error: unknown) => this.#refuseFor(error));
+  }
+
+  #receiveNext(message: ConnectRequest["message"], { link, reports }: State & { name: "open" }): void {
+    switch (message?.$case) {
+      case "reply":
+        return link.receive(message.reply);
+      case "domainEvent":
+        return reports.event(message.domainEvent);
+      case "inventorySnapshot":
+        return reports.snapshotPage(message.inventorySnapshot);
+      case "hypervisorStatus":
+        return reports.hypervisor(hypervisorReportFrom(message.hypervisorStatus));
+      case "drain":
+        return link.agentDrains();
+      case "hello":
+        throw new ServiceError("INVALID_ARGUMENT", "a second Hello");
+      case undefined:
+        // Empty, or of a kind that a newer agent knows: the decoder cannot tell them apart.
+        return this.#options.metrics.agentMessagesIgnored.inc({ kind: "unknown_message" });
+    }
+  }
+
+  async #welcome(hello: HostHello): Promise<void> {
+    const { instances, router, controllerId } = this.#options;
+    const stream = await instances.welcomeHost(hello);
+    if (this.#state.name === "ended") return instances.hostDisconnected(stream);
+    const { generation } = stream;
+    const link = this.#newLink(hello, generation);
+    this.#state = { name: "open", link, reports: this.#newReports(stream), stream };
+    router.add(link);
+    this.#send({
+      $case: "welcome",
+      welcome: { controllerId, generation, protocolVersion: PROTOCOL_VERSION, peers: [] },
+    });
+    this.#options.log.info(
+      { host: hello.host, generation: String(generation), peer: this.#call.getPeer() },
+      "agent connected",
+    );
+  }
+
+  #newLink(hello: HostHello, generation: bigint): AgentLink {
+    const { host, processId, agentVersion } = hello;
+    return new AgentLink({
+      identity: { host, processId, generation, agentVersion },
+      send: (message) => this.#send(message),
+      end: () => this.#end("drained"),
+      metrics: this.#options.metrics,
+    });
+  }
+
+  #newReports(stream: HostStream): AgentReports {
+    const { instances, databaseUp, clock, log, metrics } = this.#options;
+    const resend = (): void => this.#send({ $case: "resendInventory", resendInventory: {} });
+    return new AgentReports({
+      stream,
+      instances,
+      databaseUp,
+      clock,
+      log,
+      metrics,
+      resend,
+      fail: (error) => this.#fail(error),
+    });
+  }
+
+  #send(message: Message): void {
+    this.#writer.write(Buffer.from(ConnectResponse.encode({ message }).finish()));
+  }
+
+  #refuseFor(error: unknown): void {
+    if (reasonOf(error) === "DATABASE_UNAVAILABLE") {
+      return this.#refuse(RefusalReason.REFUSAL_REASON_DATABASE_UNAVAILABLE, "the database does not answer");
+    }
+    this.#fail(new ServiceError("INTERNAL", "the agent could not be welcomed", { cause: error }));
+  }
+
+  #refuse(reason: RefusalReason, message: string): void {
+    const peer = this.#call.getPeer();
+    this.#options.metrics.agentStreamsRefused.inc({ reason: REFUSAL_NAMES[reason] });
+    this.#options.log.warn({ peer, reason: REFUSAL_NAMES[reason], detail: message }, "agent refused");
+    this.#send({ $case: "refusal", refusal: { reason, message, retryAfterMs: 0 } });
+    this.#end("refused");
+  }
+
+  /** Ends the stream with the error's status. */
+  #fail(error: ServiceError): void {
+    if (this.#state.name === "ended") return;
+    const peer = this.#call.getPeer();
+    this.#options.log.warn({ peer, reason: error.reason, detail: error.message, err: error.cause }, "agent stream cut");
+    this.#close(error.reason);
+    this.#call.emit("error", statusFromError(error));
+  }
+
+  #end(cause: string): void {
+    if (this.#state.name === "ended") return;
+    this.#close(cause);
+    this.#call.end();
+  }
+
+  #close(cause: string): void {
+    const state = this.#state;
+    if (state.name === "ended") return;
+    this.#state = { name: "ended" };
+    this.#cancelHelloTimer();
+    this.#writer.close();
+    this.#options.metrics.agentStreamsEnded.inc({ cause });
+    if (state.name === "open") this.#leave(state, cause);
+  }
+
+  #leave({ link, reports, stream }: State & { name: "open" }, cause: string): void {
+    const { router, instances, log } = this.#options;
+    const { host } = link.identity;
+    router.remove(link);
+    const message = `the agent of host ${host} went away`;
+    link.close(new ServiceError("AGENT_UNAVAILABLE", message, { metadata: { host } }));
+    log.info({ host, cause }, "agent disconnected");
+    reports
+      .close()
+      .then(() => instances.hostDisconnected(stream))
+      .catch((error: unknown) => log.info({ err: error, host }, "the end of an agent's stream was not stored"));
+  }
+}
+
+const REFUSAL_NAMES: Record<RefusalReason, string> = {
+  [RefusalReason.REFUSAL_REASON_UNSPECIFIED]: "unspecified",
+  [RefusalReason.REFUSAL_REASON_PROTOCOL_UNSUPPORTED]: "protocol_unsupported",
+  [RefusalReason.REFUSAL_REASON_INVALID_HELLO]: "invalid_hello",
+  [RefusalReason.REFUSAL_REASON_DRAINING]: "draining",
+  [RefusalReason.REFUSAL_REASON_DATABASE_UNAVAILABLE]: "database_unavailable",
+  [RefusalReason.UNRECOGNIZED]: "unknown",
+};

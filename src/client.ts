@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The package's public face for programs: `import { ConsoleServiceClient } from "spicegate/client"`. The one file that
+// re-exports.
+export {
+  ConsoleServiceClient,
+  ConsoleServiceService,
+  GetSpiceConsoleRequest,
+  GetSpiceConsoleResponse,
+  LookupConsoleTokenRequest,
+  LookupConsoleTokenResponse,
+  RevokeConsoleTokensRequest,
+  RevokeConsoleTokensResponse,
+} from "../proto/gen/spicegate/console/v1/console.js";
+export {
+  DeleteInstanceRequest,
+  DeleteInstanceResponse,
+  DisplayKind,
+  GetInstanceRequest,
+  GetInstanceResponse,
+  Host,
+  Instance,
+  InstanceFault,
+  InventoryServiceClient,
+  InventoryServiceService,
+  ListHostsRequest,
+  ListHostsResponse,
+  ListInstancesRequest,
+  ListInstancesResponse,
+  PowerState,
+  RegisterInstanceRequest,
+  RegisterInstanceResponse,
+  UpdateInstanceRequest,
+  UpdateInstanceResponse,
+} from "../proto/gen/spicegate/inventory/v1/inventory.js";
+export { ErrorInfo, RetryInfo } from "../proto/gen/google/rpc/error_details.js";
+export { Status } from "../proto/gen/google/rpc/status.js";

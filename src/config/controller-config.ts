@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { loopbackAddress } from "../lib/listen-address.js";
+import { LOG_LEVELS } from "../lib/log.js";
+import type { ConfigSource } from "./load-config.js";
+import { ConfigError, loadConfig } from "./load-config.js";
+
+/** Every setting of the controller. Sections and names are Nova's where Nova has the option. */
+export const controllerSchema = z.strictObject({
+  api: z
+    .strictObject({
+      listen: loopbackAddress().default("127.0.0.1:50051").describe("Where the gRPC API listens."),
+    })
+    .prefault({}),
+  agents: z
+    .strictObject({
+      listen: loopbackAddress().default("127.0.0.1:50052").describe("Where agents connect."),
+    })
+    .prefault({}),
+  telemetry: z
+    .strictObject({
+      listen: loopbackAddress()
+        .default("127.0.0.1:9464")
+        .describe("Where /metrics, /healthz and /readyz are served over HTTP."),
+    })
+    .prefault({}),
+  database: z
+    .strictObject({
+      url: z
+        .string()
+        .default("postgres://spicegate@127.0.0.1:5432/spicegate")
+        .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), "must be a postgres:// URL")
+        .describe("The Postgres database. Keep the password out of it: see password_file.")
+        .meta({ secret: true }),
+      password_file: z.string().optional().describe("A file that holds the database password and nothing else."),
+    })
+    .prefault({}),
+  spice: z
+    .strictObject({
+      html5proxy_base_url: z
+        .string()
+        .default("http://127.0.0.1:6082/console")
+        .refine(isPlainUrl, "must be an http or https URL without query and fragment")
+        .describe("What console URLs begin with; the token is appended as a fragment."),
+    })
+    .prefault({}),
+  consoleauth: z
+    .strictObject({
+      token_ttl: z
+        .int()
+        .min(10)
+        .max(86_400)
+        .default(600)
+        .describe("How long a console URL can be opened, in seconds; 10 to 86,400."),
+    })
+    .prefault({}),
+  identity: z
+    .strictObject({
+      loopback_caller: z
+        .strictObject({
+          subject: z.string().min(1).default("loopback").describe("Name of the caller in logs and audit."),
+          project: z
+            .string()
+            .default("")
+            .describe("The project whose instances the caller sees; an admin sees every project's."),
+          roles: z
+            .array(z.enum(["admin", "member", "reader", "auditor", "service"]))
+            .min(1)
+            .default(["admin"])
+            .describe("The caller's roles: admin, member, reader, auditor, service."),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  inventory: z
+    .strictObject({
+      trust_domain_metadata: z
+        .boolean()
+        .default(true)
+        .describe(
+          "Whether name, project and user of an unregistered instance are taken from its libvirt metadata. On loopback every host is this machine, so it is safe there.",
+        ),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z
+        .enum(LOG_LEVELS)
+        .default("info")
+        .describe(`How much is logged: ${LOG_LEVELS.join(", ")}.`),
+    })
+    .prefault({}),
+});
+
+/** The checked configuration; `database.password` comes from its file. */
+export type ControllerConfig = Omit<z.infer<typeof controllerSchema>, "database"> & {
+  readonly database: { readonly url: string; readonly password: string | undefined };
+};
+
+/** Reads and checks the controller's configuration. Throws ConfigError. */
+export function loadControllerConfig(source: ConfigSource): ControllerConfig {
+  const config = loadConfig(controllerSchema, source);
+  const { url, password_file: passwordFile } = config.database;
+  return { ...config, database: { url, password: passwordFile === undefined ? undefined : readSecret(passwordFile) } };
+}
+
+function readSecret(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trimEnd();
+  } catch (error) {
+    throw new ConfigError([`database.password_file: ${error instanceof Error ? error.message : String(error)}`]);
+  }
+}
+
+function isPlainUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return url !== undefined && /^https?:$/.test(url.protocol) && !/[?#]/.test(text);
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+import { ServiceError } from "../lib/service-error.js";
+
+/** The console types of Nova that this controller issues. */
+export type ConsoleType = "spice-html5";
+
+/** The type meant by what a caller sent; empty means "spice-html5". Any other is CONSOLE_TYPE_INVALID. */
+export function parseConsoleType(text: string): ConsoleType {
+  if (text === "" || text === "spice-html5") return "spice-html5";
+  const message = `console type ${JSON.stringify(text)} is not supported; use "spice-html5"`;
+  throw new ServiceError("CONSOLE_TYPE_INVALID", message, { metadata: { console_type: text } });
+}

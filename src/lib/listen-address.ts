@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+import { BlockList, isIP } from "node:net";
+import { z } from "zod";
+
+/** host and port of a listener or a peer. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+const loopback = new BlockList();
+loopback.addSubnet("127.0.0.0", 8, "ipv4");
+loopback.addAddress("::1", "ipv6");
+
+/** Splits "host:port" or "[v6]:port"; undefined where it is neither. */
+export function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host === undefined || port > 65_535 ? undefined : { host, port };
+}
+
+/** "host:port", with brackets around an IPv6 address. */
+export function formatAddress({ host, port }: Address): string {
+  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** True for 127.0.0.0/8, ::1 and "localhost". */
+export function isLoopback(host: string): boolean {
+  if (host === "localhost") return true;
+  const family = isIP(host);
+  return family !== 0 && loopback.check(host, family === 6 ? "ipv6" : "ipv4");
+}
+
+/** A setting of the form host:port that must be on loopback, since nothing here encrypts yet. */
+export function loopbackAddress(): z.ZodString {
+  return z
+    .string()
+    .refine((text) => parseAddress(text) !== undefined, "must be host:port, for example 127.0.0.1:50051")
+    .refine((text) => {
+      const address = parseAddress(text);
+      return address === undefined || isLoopback(address.host);
+    }, "must be a loopback address (127.0.0.0/8, ::1 or localhost): without TLS nothing is sent beyond this machine");
+}

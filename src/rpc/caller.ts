@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What a caller may be, the roles of Nova's policies plus our own for programs and auditors. */
+export type Role = "admin" | "member" | "reader" | "auditor" | "service";
+
+/** Who asks. Every use case takes one; where it comes from is the entrance's business. */
+export interface Caller {
+  /** A name for logs and audit. */
+  readonly subject: string;
+  /** The project whose instances the caller sees; empty = none of its own. */
+  readonly project: string;
+  readonly roles: readonly Role[];
+}
+
+/** True for a caller that sees every project. */
+export function isAdmin(caller: Caller): boolean {
+  return caller.roles.includes("admin");
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every unary call goes through: context, one call of the handler, one exit for errors, one log line, one metric.
+import { Metadata } from "@grpc/grpc-js";
+import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
+import { randomUUID } from "node:crypto";
+import { parseAddress } from "../lib/listen-address.js";
+import type { Log } from "../lib/log.js";
+import { ServiceError } from "../lib/service-error.js";
+import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
+import type { Caller } from "./caller.js";
+import type { RequestContext } from "./request-context.js";
+import { requestIdFrom } from "./request-context.js";
+import { statusFromError } from "./status-from-error.js";
+
+/** The header that carries a request id in both directions. */
+export const REQUEST_ID_HEADER = "x-request-id";
+
+/** Decodes, calls one use case, encodes. */
+export type UnaryMethod<Request, Response> = (request: Request, context: RequestContext) => Promise<Response>;
+
+/** What the wrapper needs besides the method. */
+export interface UnaryOptions {
+  /** Who a call without credentials from loopback is. */
+  readonly caller: Caller;
+  readonly log: Log;
+  readonly metrics: Pick<ControllerMetrics, "rpcSeconds">;
+  /** True from the moment the controller stops: calls are refused with DRAINING. */
+  readonly draining: () => boolean;
+}
+
+/** Wraps methods into grpc-js handlers that share one set of options. */
+export class UnaryHandlers {
+  readonly #options: UnaryOptions;
+
+  constructor(options: UnaryOptions) {
+    this.#options = options;
+  }
+
+  /** A handler for `name`, the RPC's own name in logs and metrics. */
+  handle<Request, Response>(name: string, method: UnaryMethod<Request, Response>): handleUnaryCall<Request, Response> {
+    return (call, callback) => {
+      const startedAt = performance.now();
+      const context = this.#contextOf(call);
+      const header = new Metadata();
+      header.set(REQUEST_ID_HEADER, context.requestId);
+      call.sendMetadata(header);
+      this.#run(method, call.request, context).then(
+        (response) => {
+          this.#finish({ name, context, startedAt, error: undefined });
+          callback(null, response);
+        },
+        (thrown: unknown) => {
+          const error = serviceErrorFrom(thrown);
+          this.#finish({ name, context, startedAt, error });
+          callback(statusFromError(error));
+        },
+      );
+    };
+  }
+
+  async #run<Request, Response>(
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    context: RequestContext,
+  ): Promise<Response> {
+    if (this.#options.draining()) {
+      throw new ServiceError("DRAINING", "this controller is stopping; call again, another one answers");
+    }
+    return method(request, context);
+  }
+
+  #contextOf(call: ServerUnaryCall<unknown, unknown>): RequestContext {
+    const controller = new AbortController();
+    call.on("cancelled", () => controller.abort());
+    const deadline = Number(call.getDeadline());
+    return {
+      caller: this.#options.caller,
+      requestId: requestIdFrom(call.metadata.get(REQUEST_ID_HEADER)[0]),
+      clientAddress: parseAddress(call.getPeer())?.host ?? "",
+      signal: controller.signal,
+      // A gRPC deadline travels as a time span; grpc-js has turned it into a moment of this machine's clock.
+      remainingMs: () => deadline - Date.now(),
+    };
+  }
+
+  #finish({ name, context, startedAt, error }: Outcome): void {
+    const seconds = (performance.now() - startedAt) / 1_000;
+    const reason = error?.reason ?? "OK";
+    this.#options.metrics.rpcSeconds.observe({ method: name, reason }, seconds);
+    const fields = {
+      method: name,
+      reason,
+      ms: Math.round(seconds * 1e4) / 10,
+      requestId: context.requestId,
+      subject: context.caller.subject,
+      client: context.clientAddress,
+    };
+    if (!error) return this.#options.log.info(fields, "call served");
+    const detail = { ...fields, detail: error.message, ...error.metadata };
+    if (error.reason !== "INTERNAL") return this.#options.log.info(detail, "call refused");
+    this.#options.log.error({ ...detail, err: error.cause }, "call failed");
+  }
+}
+
+interface Outcome {
+  readonly name: string;
+  readonly context: RequestContext;
+  readonly startedAt: number;
+  readonly error: ServiceError | undefined;
+}
+
+/** Anything thrown becomes a ServiceError; the unknown gets an id that the caller can quote and the log repeats. */
+function serviceErrorFrom(thrown: unknown): ServiceError {
+  if (thrown instanceof ServiceError && thrown.reason !== "INTERNAL") return thrown;
+  const errorId = randomUUID();
+  const message = `internal error; the controller's log has it under ${errorId}`;
+  return new ServiceError("INTERNAL", message, { cause: thrown, metadata: { error_id: errorId } });
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Registry } from "prom-client";
+import { Counter, Gauge, Histogram } from "prom-client";
+import { LATENCY_BUCKETS } from "./metrics.js";
+
+/** Every metric of the controller beyond those of the process. The help texts become the documentation. */
+export interface ControllerMetrics {
+  readonly rpcSeconds: Histogram<"method" | "reason">;
+  readonly agentRequestSeconds: Histogram<"operation" | "outcome">;
+  readonly agentsConnected: Gauge;
+  readonly agentStreamsRefused: Counter<"reason">;
+  readonly agentStreamsEnded: Counter<"cause">;
+  readonly agentReplacements: Counter;
+  readonly agentMessagesIgnored: Counter<"kind">;
+  readonly reports: Counter<"kind" | "outcome">;
+  readonly instances: Gauge;
+  readonly ownershipConflicts: Counter;
+  readonly faultsDropped: Counter;
+  readonly purgedRows: Counter<"table">;
+  readonly databaseUp: Gauge;
+}
+
+/** Registers the controller's metrics. Called once per registry. */
+export function createControllerMetrics(registry: Registry): ControllerMetrics {
+  const registers = [registry];
+  const counter = <T extends string>(name: string, help: string, labelNames: T[] = []): Counter<T> =>
+    new Counter({ name: `spicegate_${name}`, help, labelNames, registers });
+  const gauge = (name: string, help: string): Gauge => new Gauge({ name: `spicegate_${name}`, help, registers });
+  const seconds = <T extends string>(name: string, help: string, labelNames: T[]): Histogram<T> =>
+    new Histogram({ name: `spicegate_${name}`, help, labelNames, buckets: LATENCY_BUCKETS, registers });
+  return {
+    rpcSeconds: seconds("rpc_seconds", "Time to answer a call of the API, by method and reason (OK = served).", [
+      "method",
+      "reason",
+    ]),
+    agentRequestSeconds: seconds(
+      "agent_request_seconds",
+      "Time an agent took to answer, by operation and outcome (OK or the reason).",
+      ["operation", "outcome"],
+    ),
+    agentsConnected: gauge("agents_connected", "Agents with a live stream to this controller."),
+    agentStreamsRefused: counter("agent_streams_refused_total", "Agents that were not let in, by reason.", ["reason"]),
+    agentStreamsEnded: counter("agent_streams_ended_total", "Agent streams that ended, by cause.", ["cause"]),
+    agentReplacements: counter(
+      "agent_replacements_total",
+      "Streams displaced by another agent process of the same host; steady growth means two agents share a name.",
+    ),
+    agentMessagesIgnored: counter(
+      "agent_messages_ignored_total",
+      "Messages of agents that this version does not know, and replies nobody waited for, by kind.",
+      ["kind"],
+    ),
+    reports: counter("reports_total", "Inventory reports of agents, by kind and outcome (applied, stale, failed).", [
+      "kind",
+      "outcome",
+    ]),
+    instances: gauge("instances", "Instances known to this controller."),
+    ownershipConflicts: counter(
+      "ownership_conflicts_total",
+      "Claims of a host on a domain that another host still has; look for a machine that runs twice.",
+    ),
+    faultsDropped: counter("faults_dropped_total", "Instance faults that could not be stored."),
+    purgedRows: counter("purged_rows_total", "Rows removed because they had expired, by table.", ["table"]),
+    databaseUp: gauge("database_up", "1 while Postgres answers, else 0."),
+  };
+}

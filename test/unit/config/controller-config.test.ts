@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect } from "chai";
+import { loadControllerConfig, controllerSchema } from "../../../src/config/controller-config.js";
+import { listSettings } from "../../../src/config/load-config.js";
+
+const load = (env: Record<string, string>): unknown => loadControllerConfig({ env });
+
+describe("loadControllerConfig", () => {
+  it("refuses every listener beyond loopback", () => {
+    for (const name of ["SPICEGATE_API__LISTEN", "SPICEGATE_AGENTS__LISTEN", "SPICEGATE_TELEMETRY__LISTEN"]) {
+      expect(() => load({ [name]: "0.0.0.0:1" }), name).to.throw("must be a loopback address");
+    }
+  });
+
+  it("refuses a base URL that already has a query or a fragment", () => {
+    for (const url of ["http://a/?x=1", "http://a/#x", "ftp://a/", "a"]) {
+      const name = "SPICEGATE_SPICE__HTML5PROXY_BASE_URL";
+      expect(() => load({ [name]: url }), url).to.throw("must be an http or https URL without query and fragment");
+    }
+  });
+
+  it("holds token_ttl to at least ten seconds", () => {
+    expect(() => load({ SPICEGATE_CONSOLEAUTH__TOKEN_TTL: "9" })).to.throw("consoleauth.token_ttl");
+    expect(() => load({ SPICEGATE_CONSOLEAUTH__TOKEN_TTL: "0" })).to.throw("consoleauth.token_ttl");
+    expect(load({ SPICEGATE_CONSOLEAUTH__TOKEN_TTL: "10" })).to.have.nested.property("consoleauth.token_ttl", 10);
+  });
+
+  it("says which password file cannot be read", () => {
+    expect(() => load({ SPICEGATE_DATABASE__PASSWORD_FILE: "/missing" })).to.throw("database.password_file: ENOENT");
+  });
+
+  it("describes every setting", () => {
+    for (const { name, description } of listSettings(controllerSchema)) expect(description, name).to.not.equal("");
+  });
+});
