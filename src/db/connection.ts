@@ -65,7 +65,11 @@ export class Connection implements Querier {
   async #run<Row>(statement: Statement): Promise<PostgresQueryResult<Row>> {
     try {
       const result = await this.#client.query({ ...statement, values: [...(statement.values ?? [])] });
-      return { command: result.command as PostgresQueryResult<Row>["command"], rowCount: result.rowCount ?? 0, rows: result.rows as Row[] };
+      return {
+        command: result.command as PostgresQueryResult<Row>["command"],
+        rowCount: result.rowCount ?? 0,
+        rows: result.rows as Row[],
+      };
     } catch (error) {
       // After an outage, a deadline of the client's among them, the statement may still occupy the connection.
       if (troubleOf(error) === "outage") this.#broken = true;

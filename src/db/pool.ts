@@ -12,13 +12,7 @@ import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
 import { pause, withDeadline } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
-import {
-  DB_CONNECT_MS,
-  DB_POOL_SIZE,
-  DB_QUEUE,
-  DB_RECONNECT_BACKOFF,
-  DB_SILENCE_MS,
-} from "../lib/limits.js";
+import { DB_CONNECT_MS, DB_POOL_SIZE, DB_QUEUE, DB_RECONNECT_BACKOFF, DB_SILENCE_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { Connection, inTransaction } from "./connection.js";
 import type { Querier, Statement } from "./connection.js";
