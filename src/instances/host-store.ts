@@ -134,7 +134,14 @@ function storedHostFromRow(row: HostRow): StoredHost {
     graphicsFd: row.graphics_fd,
   };
   const { host, generation, agent_version: agentVersion } = row;
-  return { host, generation, agentVersion, hypervisor, instanceCount: row.instance_count, lastSeenAt: row.last_seen_at };
+  return {
+    host,
+    generation,
+    agentVersion,
+    hypervisor,
+    instanceCount: row.instance_count,
+    lastSeenAt: row.last_seen_at,
+  };
 }
 
 function hypervisorValues(report: HypervisorReport): readonly unknown[] {
@@ -143,7 +150,11 @@ function hypervisorValues(report: HypervisorReport): readonly unknown[] {
 }
 
 /** Settles disputes over a host's instances whose outcome has become another without any report. */
-export async function settleDisputes(querier: Querier, limit: number, rules: OwnershipRules): Promise<readonly Instance[]> {
+export async function settleDisputes(
+  querier: Querier,
+  limit: number,
+  rules: OwnershipRules,
+): Promise<readonly Instance[]> {
   const rows = await querier.query<{ instance_uuid: string }>({ text: DISPUTES, values: [limit] });
   const uuids = rows.map((row) => row.instance_uuid);
   await settle(querier, uuids, rules);

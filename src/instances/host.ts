@@ -42,14 +42,7 @@ export interface ReportedDomain {
 
 /** What happened to a domain; `undefined` and `migrated` mean that it is no longer there unless it is reported anew. */
 export type DomainEventKind =
-  | "started"
-  | "stopped"
-  | "crashed"
-  | "suspended"
-  | "resumed"
-  | "defined"
-  | "undefined"
-  | "migrated";
+  "started" | "stopped" | "crashed" | "suspended" | "resumed" | "defined" | "undefined" | "migrated";
 
 /** All domains of a host at one moment. */
 export interface SnapshotReport {

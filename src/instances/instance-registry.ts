@@ -18,7 +18,15 @@ import type { Log } from "../lib/log.js";
 import { invalid } from "../lib/validate.js";
 import { FaultRecorder } from "./fault-recorder.js";
 import { HostStore, settleDisputes } from "./host-store.js";
-import type { EventReport, Host, HostHello, HostStream, HypervisorReport, ReportOutcome, SnapshotReport } from "./host.js";
+import type {
+  EventReport,
+  Host,
+  HostHello,
+  HostStream,
+  HypervisorReport,
+  ReportOutcome,
+  SnapshotReport,
+} from "./host.js";
 import { InstanceMemory } from "./instance-memory.js";
 import { InstanceStore } from "./instance-store.js";
 import type {
@@ -77,7 +85,9 @@ export class InstanceRegistry implements Part {
   /** Fills the memory as soon as Postgres is there, and again each time it comes back. */
   start(): void {
     this.#faults.start();
-    this.#unsubscribe = this.#options.database.onReady(() => (this.#loading ??= this.#load()));
+    this.#unsubscribe = this.#options.database.onReady(() => {
+      this.#loading ??= this.#load();
+    });
   }
 
   /** Ends the filling and the recording of faults. Twice is harmless. */

@@ -5,7 +5,14 @@ import type { Querier } from "../db/connection.js";
 import type { Database } from "../db/pool.js";
 import { ServiceError } from "../lib/service-error.js";
 import { invalid } from "../lib/validate.js";
-import type { Instance, InstanceChanges, InstanceFilters, InstanceRegistration, Page, PageRequest } from "./instance.js";
+import type {
+  Instance,
+  InstanceChanges,
+  InstanceFilters,
+  InstanceRegistration,
+  Page,
+  PageRequest,
+} from "./instance.js";
 import { lockInstances, readInstances, revokeMoved, settle } from "./ownership.js";
 import type { OwnershipRules } from "./ownership.js";
 import { pageOf, pageSize, pageStart } from "./page-token.js";
@@ -132,7 +139,10 @@ export class InstanceStore {
     return this.#database.mapped(async () => {
       const after = pageStart(page, filters);
       let query = this.#database.kysely.selectFrom("instances").select(INSTANCE_COLUMNS);
-      query = query.where("deleted_at", "is", null).orderBy("instance_uuid").limit(pageSize(page) + 1);
+      query = query
+        .where("deleted_at", "is", null)
+        .orderBy("instance_uuid")
+        .limit(pageSize(page) + 1);
       if (after !== undefined) query = query.where("instance_uuid", ">", after);
       if (filters.projectId !== undefined) query = query.where("project_id", "=", filters.projectId);
       if (filters.host !== undefined) query = query.where("host", "=", filters.host);

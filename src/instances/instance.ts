@@ -3,15 +3,7 @@
 // What an instance and a host are to this controller. The words are ours; entrances translate to and from protocols.
 
 /** What the hypervisor says of a domain. */
-export type PowerState =
-  | "running"
-  | "paused"
-  | "shut-off"
-  | "saved"
-  | "crashed"
-  | "suspended"
-  | "incoming"
-  | "unknown";
+export type PowerState = "running" | "paused" | "shut-off" | "saved" | "crashed" | "suspended" | "incoming" | "unknown";
 
 /** The protocol of a display. */
 export type DisplayKind = "spice" | "vnc" | "unknown";

@@ -22,7 +22,12 @@ export function pageStart(request: PageRequest, filters: object): string | undef
 }
 
 /** A page from up to one row more than it has; that row only tells that there is another page. */
-export function pageOf<T>(rows: readonly T[], request: PageRequest, filters: object, keyOf: (row: T) => string): Page<T> {
+export function pageOf<T>(
+  rows: readonly T[],
+  request: PageRequest,
+  filters: object,
+  keyOf: (row: T) => string,
+): Page<T> {
   const items = rows.slice(0, pageSize(request));
   const last = items.at(-1);
   if (rows.length === items.length || last === undefined) return { items, nextPageToken: "" };

@@ -91,13 +91,3 @@ after("stop the Postgres of the tests", async function () {
   const started = await server;
   await started?.stop();
 });
-
-/** Everything that the tables hold, as text. */
-export async function dumpDatabase(url: string): Promise<string> {
-  const tables = await runStatement<{ name: string }>(
-    url,
-    "select quote_ident(tablename) as name from pg_tables where schemaname = 'public' order by 1",
-  );
-  const rows = await Promise.all(tables.map(({ name }) => runStatement(url, `select t::text as row from ${name} t`)));
-  return JSON.stringify(rows);
-}
