@@ -103,6 +103,3 @@ export const STOP_GRACE_MS = 5_500;
 export const STOP_TOTAL_MS = 20_000;
 export const TELEMETRY_REQUEST_MS = 5_000;
 export const READINESS_INTERVAL_MS = 200;
-export const HEARTBEATS_PER_SYNC = 12;
-export const STREAM_SETTLES_MS = 10_000;
-export const LOAD_BATCH = 5_000;

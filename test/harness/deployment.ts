@@ -13,9 +13,10 @@ import { waitUntil } from "../../demo/wait-until.js";
 import type { GetSpiceConsoleResponse } from "../../proto/gen/spicegate/console/v1/console.js";
 import { ConsoleServiceClient } from "../../proto/gen/spicegate/console/v1/console.js";
 import { InventoryServiceClient } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
+import { dumpDatabase } from "./database-dump.js";
 import type { CallOptions, CallResult } from "./grpc-client.js";
 import { callUnary } from "./grpc-client.js";
-import { createDatabase, dumpDatabase } from "./test-database.js";
+import { createDatabase } from "./test-database.js";
 
 /** Settings by section, laid over the harness' own. */
 export type Settings = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
