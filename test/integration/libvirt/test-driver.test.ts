@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { resolve } from "node:path";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { expect } from "chai";
 import type { DomainDescription } from "../../../agent/hypervisor.js";
 import { LibvirtHypervisor } from "../../../agent/libvirt/libvirt-hypervisor.js";
-import { LIBVIRT_CALL_MS } from "../../../src/lib/limits.js";
+import { LIBVIRT_CALL_MS, LIBVIRT_PAGE_DOMAINS, MAX_DOMAIN_XML_BYTES } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
 import { untilAvailable } from "../../harness/hypervisor-status.js";
@@ -83,5 +85,59 @@ describe("LibvirtHypervisor with libvirt's test driver", () => {
       await hypervisor.start();
       if (round % 2 === 0) await untilAvailable(hypervisor, true, 5_000);
     }
+  });
+});
+
+describe("LibvirtHypervisor with hosts made for it", () => {
+  let folder: string;
+  let hypervisor: LibvirtHypervisor;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "spicegate-host-"));
+  });
+
+  afterEach(async () => {
+    await hypervisor.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  /** Connects to a host of these domains: uuid and what else is in the XML. */
+  async function connectTo(domains: readonly (readonly [string, string])[]): Promise<void> {
+    const file = join(folder, "host.xml");
+    const written = domains.map(
+      ([uuid, inside]) =>
+        `<domain type="test"><name>d-${uuid}</name><uuid>${uuid}</uuid>${inside}<memory>1024</memory><os><type>hvm</type></os></domain>`,
+    );
+    await writeFile(file, `<node>${written.join("\n")}</node>`);
+    hypervisor = new LibvirtHypervisor({ uri: `test://${file}`, log: silentLog });
+    await hypervisor.start();
+    await untilAvailable(hypervisor, true, 5_000);
+  }
+
+  it("lists more domains than fit into one page, each once", async () => {
+    const count = 2 * LIBVIRT_PAGE_DOMAINS + 1;
+    const uuids = Array.from({ length: count }, (_, at) => `00000000-0000-4000-8000-${String(at).padStart(12, "0")}`);
+    await connectTo(uuids.map((uuid) => [uuid, ""]));
+    const domains = await hypervisor.describeAll(ASK);
+    expect(domains.map(({ uuid }) => uuid).sort()).to.deep.equal(uuids);
+  });
+
+  it("keeps a domain whose XML it refuses in the list, and says so when asked about it", async () => {
+    const large = `<description>${"x".repeat(MAX_DOMAIN_XML_BYTES)}</description>`;
+    await connectTo([
+      [uuidOf(1), large],
+      [uuidOf(2), ""],
+    ]);
+    const domains = await hypervisor.describeAll(ASK);
+    expect(domains.find(({ uuid }) => uuid === uuidOf(1))).to.deep.equal({
+      uuid: uuidOf(1),
+      name: `d-${uuidOf(1)}`,
+      state: "running",
+      displays: [],
+    });
+    expect(domains).to.have.length(2);
+    const error = await rejectionOf(hypervisor.describe(uuidOf(1), ASK));
+    expect(reasonOf(error)).to.equal("INTERNAL");
+    expect(error.cause).to.match(/larger than/);
   });
 });
