@@ -2,7 +2,13 @@
 import { randomBytes } from "node:crypto";
 import type { AuditActor } from "../../src/audit/audit-log.js";
 import type { Database } from "../../src/db/pool.js";
-import type { DomainEventKind, HostHello, HostStream, ReportedDomain, ReportOutcome } from "../../src/instances/host.js";
+import type {
+  DomainEventKind,
+  HostHello,
+  HostStream,
+  ReportedDomain,
+  ReportOutcome,
+} from "../../src/instances/host.js";
 import type { Instance, InstanceRegistration, PowerState } from "../../src/instances/instance.js";
 import { InstanceRegistry } from "../../src/instances/instance-registry.js";
 import type { InstanceRegistryOptions } from "../../src/instances/instance-registry.js";
@@ -32,7 +38,11 @@ export function helloOf(host: string, processId = "1"): HostHello {
 }
 
 /** A domain as an agent reports it. */
-export function domainOf(uuid: string, powerState: PowerState = "running", more: Partial<ReportedDomain> = {}): ReportedDomain {
+export function domainOf(
+  uuid: string,
+  powerState: PowerState = "running",
+  more: Partial<ReportedDomain> = {},
+): ReportedDomain {
   return { uuid, name: "instance-1", powerState, displays: ["spice"], ...more };
 }
 

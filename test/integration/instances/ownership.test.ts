@@ -2,7 +2,16 @@
 import { expect } from "chai";
 import type { PowerState } from "../../../src/instances/instance.js";
 import type { InstanceRegistry } from "../../../src/instances/instance-registry.js";
-import { ACTOR, authorize, domainOf, registrationOf, registryOn, stored, TestAgent, uuidOf } from "../../harness/inventory.js";
+import {
+  ACTOR,
+  authorize,
+  domainOf,
+  registrationOf,
+  registryOn,
+  stored,
+  TestAgent,
+  uuidOf,
+} from "../../harness/inventory.js";
 import { TestDatabase } from "../../harness/test-database.js";
 
 const VM = uuidOf(1);
@@ -39,7 +48,12 @@ describe("Ownership", () => {
 
   it("belongs to the host whose agent reports it", async () => {
     await a.snapshot([domainOf(VM)]);
-    expect(await stored(registry, VM)).to.include({ host: "a", claimed: true, powerState: "running", registered: false });
+    expect(await stored(registry, VM)).to.include({
+      host: "a",
+      claimed: true,
+      powerState: "running",
+      registered: false,
+    });
   });
 
   it("keeps the owner while it runs there, and notes the other host as a conflict", async () => {
@@ -199,7 +213,9 @@ describe("Ownership", () => {
       await a.snapshot([domainOf(VM)]);
       await authorize(db.database, VM, "a");
       await authorize(db.database, VM, "a");
-      await db.sql("update console_auth_tokens set redeemed_at = now() where id = (select min(id) from console_auth_tokens)");
+      await db.sql(
+        "update console_auth_tokens set redeemed_at = now() where id = (select min(id) from console_auth_tokens)",
+      );
       await a.event("stopped", domainOf(VM, "shut-off"));
       expect(await tokens()).to.equal(2);
       await b.event("started", domainOf(VM));
@@ -256,7 +272,10 @@ describe("Ownership", () => {
 
     it("ignores the orchestrator's host in a registration while an agent claims the domain", async () => {
       await a.snapshot([domainOf(VM)]);
-      expect(await registry.register(registrationOf(VM, { host: "x", name: "web" }))).to.include({ host: "a", name: "web" });
+      expect(await registry.register(registrationOf(VM, { host: "x", name: "web" }))).to.include({
+        host: "a",
+        name: "web",
+      });
     });
 
     it("keeps its host when the domain is undefined, and the orchestrator may set another then", async () => {
