@@ -12,7 +12,7 @@ import { Registry } from "prom-client";
 import { Backoff } from "../../../src/lib/backoff.js";
 import { systemClock } from "../../../src/lib/clock.js";
 import { silentLog } from "../../../src/lib/log.js";
-import { aDomain, uuidOf } from "../../fakes/agent-fixture.js";
+import { aDomain, uuidOf } from "../../fakes/domains.js";
 import { FakeController } from "../../fakes/fake-controller.js";
 import { FakeHypervisor } from "../../fakes/fake-hypervisor.js";
 
