@@ -187,6 +187,7 @@ export class Controller implements Part {
     this.#readiness.set("inventory", !this.#instances.inventoryPending(), "hosts are still reporting");
     this.#readiness.set("serving", !this.#draining, "stopping");
     this.#metrics.databaseUp.set(up ? 1 : 0);
+    this.#metrics.instances.set(this.#instances.count());
     this.#metrics.ownershipConflicts.set(this.#instances.conflictCount());
   }
 
