@@ -106,7 +106,9 @@ describe("a console token", function () {
       [hashOf(token)],
     );
     expect(rows).to.deep.equal([{ instance_uuid: first }]);
-    expect(await dumpDatabase(deployment.databaseUrl)).to.include(hashOf(token)).and.not.include(token);
+    expect(await dumpDatabase(deployment.databaseUrl))
+      .to.include(hashOf(token))
+      .and.not.include(token);
     expect(deployment.logs()).to.include("call served").and.not.include(token);
   });
 
