@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 import type { Server } from "@grpc/grpc-js";
-import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
+import type { PackageDefinition } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { readFileSync } from "node:fs";
 
@@ -9,6 +10,21 @@ const DESCRIPTORS = new URL("../../../proto/gen/spicegate.binpb", import.meta.ur
 
 /** Adds gRPC server reflection (v1 and v1alpha) for the named services, so that grpcurl needs no proto files. */
 export function addReflection(server: Server, services: string[]): void {
-  const definition = loadFileDescriptorSetFromBuffer(readFileSync(DESCRIPTORS));
-  new ReflectionService(definition, { services }).addToServer(server);
+  new ReflectionService(filesAsDefinition(readFileSync(DESCRIPTORS)), { services }).addToServer(server);
+}
+
+/**
+ * The files of a FileDescriptorSet, byte for byte. Read by proto-loader they would come out merged by package and
+ * without their imports, and clients that check what they are told, such as grpcurl and buf, could not use them.
+ */
+function filesAsDefinition(set: Buffer): PackageDefinition {
+  const reader = new BinaryReader(set);
+  const fileDescriptorProtos: Buffer[] = [];
+  while (reader.pos < reader.len) {
+    // `repeated FileDescriptorProto file = 1` is all that a set has.
+    reader.tag();
+    fileDescriptorProtos.push(Buffer.from(reader.bytes()));
+  }
+  // Reflection looks at the files of a definition only; of all kinds of entries this one has the least besides them.
+  return { files: { format: "Protocol Buffer 3 EnumDescriptorProto", type: {}, fileDescriptorProtos } };
 }
