@@ -60,6 +60,7 @@ export class EmbeddedPostgres implements Part {
   }
 
   async stop(): Promise<void> {
+    this.kill("SIGCONT");
     await this.#server?.stop();
     this.#server = undefined;
     if (this.#folder !== undefined) await removeRunFolder(this.#folder);
@@ -83,19 +84,13 @@ export class EmbeddedPostgres implements Part {
 
   /** The pid of the main server process. Throws when it does not run. */
   get pid(): number {
-    if (!this.#server) throw new Error("postgres is not running");
-    return this.#server.pid;
+    return this.program.pid;
   }
 
-  /** Where its log is. */
-  get logFile(): string {
-    if (!this.#server) throw new Error("postgres is not running");
-    return this.#server.logFile;
-  }
-
-  /** How the running server ends, in words. */
-  get ended(): Promise<string> {
-    return this.#server?.ended ?? Promise.resolve("not started");
+  /** The main server process: its log, its end. Throws before the start and after the stop. */
+  get program(): ChildProgram {
+    if (!this.#server) throw new Error("postgres has not been started");
+    return this.#server;
   }
 
   /**

@@ -73,18 +73,18 @@ export class PrivateLibvirtd implements Part {
 
   /** The pid of the daemon. Throws when it does not run. */
   get pid(): number {
-    if (!this.#daemon) throw new Error("libvirtd is not running");
-    return this.#daemon.pid;
+    return this.program.pid;
+  }
+
+  /** The daemon's process: its log, its end. Throws before the start and after the stop. */
+  get program(): ChildProgram {
+    if (!this.#daemon) throw new Error("libvirtd has not been started");
+    return this.#daemon;
   }
 
   /** Whether guests can use KVM; else they are emulated. */
   get kvm(): boolean {
     return this.#kvm;
-  }
-
-  /** How the running daemon ends, in words. */
-  get ended(): Promise<string> {
-    return this.#daemon?.ended ?? Promise.resolve("not started");
   }
 
   /** Sends a signal to the daemon alone; guests go on. */

@@ -23,6 +23,17 @@ export function isAlive(pid: number, ticks?: number): boolean {
   return found !== undefined && (ticks === undefined || found === ticks);
 }
 
+/** Names this process in a way that no later one shares: its pid and start ticks, in base 36 since paths want it short. */
+export function ownKey(): string {
+  return `${process.pid.toString(36)}-${(startTicks(process.pid) ?? 0).toString(36)}`;
+}
+
+/** Whether the process of that key still lives. What is no key names no process. */
+export function isKeyAlive(key: string): boolean {
+  const [, pid, ticks] = /^([0-9a-z]+)-([0-9a-z]+)$/.exec(key) ?? [];
+  return pid !== undefined && ticks !== undefined && isAlive(parseInt(pid, 36), parseInt(ticks, 36));
+}
+
 /**
  * The living processes that belong to a folder: their program lies in it, or their HOME does. Children inherit HOME
  * even through libvirtd, and no person's shell has such a HOME, so nothing foreign is ever found.

@@ -5,20 +5,21 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { isAlive, killProcessesOf, startTicks } from "./process-table.js";
+import { isKeyAlive, killProcessesOf, ownKey } from "./process-table.js";
 import { serviceUser } from "./service-user.js";
 
 // A run folder holds all that one supervisor makes, under the system's temporary directory, since a clone may lie where
 // the services' user cannot enter. Its name says which process owns it (pid and start time, base 36), so whoever comes
 // later can tell a living owner's folder from one that a kill -9 left behind, without any record that could be stale.
 
-const NAME = /^spicegate-([0-9a-z]+)-([0-9a-z]+)-\d+$/;
+// Short, since sockets deep inside have 107 characters for their whole path.
+const NAME = /^spicegate-([0-9a-z]+-[0-9a-z]+)-\d+$/;
 const MOST_PER_PROCESS = 10_000;
 
 /** A run folder of this process: others may pass through it, not list it. The caller removes it. */
 export function createRunFolder(): string {
   for (let number = 0; number < MOST_PER_PROCESS; number++) {
-    const folder = join(tmpdir(), runFolderName(process.pid, startTicks(process.pid) ?? 0, number));
+    const folder = join(tmpdir(), `spicegate-${ownKey()}-${number}`);
     if (!makeFolder(folder)) continue;
     // Not by mkdir's mode, which the umask would narrow.
     chmodSync(folder, 0o711);
@@ -31,7 +32,7 @@ export function createRunFolder(): string {
 export async function removeRunFolder(folder: string): Promise<void> {
   await killProcessesOf(folder);
   await removeSharedMemory(folder);
-  await rm(folder, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true, maxRetries: 3 });
 }
 
 /** Removes what supervisors that were killed left behind, processes and folders; says how many folders that were. */
@@ -39,18 +40,6 @@ export async function sweepRunFolders(): Promise<number> {
   const left = readdirSync(tmpdir()).filter(isLeftBehind);
   for (const name of left) await removeRunFolder(join(tmpdir(), name));
   return left.length;
-}
-
-/** The name of a run folder; short, since sockets deep inside it have only 107 characters for their whole path. */
-export function runFolderName(pid: number, ticks: number, number: number): string {
-  return `spicegate-${pid.toString(36)}-${ticks.toString(36)}-${number}`;
-}
-
-/** The owner that a run folder's name tells; undefined for any other name. */
-export function ownerFromName(name: string): { readonly pid: number; readonly ticks: number } | undefined {
-  const [, pid, ticks] = NAME.exec(name) ?? [];
-  if (pid === undefined || ticks === undefined) return undefined;
-  return { pid: parseInt(pid, 36), ticks: parseInt(ticks, 36) };
 }
 
 function makeFolder(folder: string): boolean {
@@ -64,8 +53,8 @@ function makeFolder(folder: string): boolean {
 }
 
 function isLeftBehind(name: string): boolean {
-  const owner = ownerFromName(name);
-  if (!owner || isAlive(owner.pid, owner.ticks)) return false;
+  const owner = NAME.exec(name)?.[1];
+  if (owner === undefined || isKeyAlive(owner)) return false;
   // Anybody may make folders in /tmp: only our own may decide what is killed.
   const stat = lstatSync(join(tmpdir(), name), { throwIfNoEntry: false });
   return stat?.isDirectory() === true && stat.uid === process.getuid?.();

@@ -130,6 +130,11 @@ export class InstanceRegistry implements Part {
     return this.#progress.isComplete(host);
   }
 
+  /** How many instances the memory holds. */
+  count(): number {
+    return this.#memory.size;
+  }
+
   /** How many instances are claimed as running by two hosts. */
   conflictCount(): number {
     return this.#memory.conflicts;

@@ -37,6 +37,16 @@ export const KEEPALIVE_TIMEOUT_MS = 8_000;
 export const RECONNECT_BACKOFF = { firstMs: 200, mostMs: 10_000 };
 export const DRAIN_RECONNECT_MIN_MS = 100;
 export const DRAIN_RECONNECT_MAX_MS = 2_000;
+/** From dialling to Welcome. */
+export const WELCOME_MS = 10_000;
+/** How long a snapshot page may wait until the connection takes it. */
+export const PAGE_TAKEN_MS = 10_000;
+/** How long the other side may take to end a stream that we have ended. */
+export const STREAM_END_MS = 1_000;
+/** The longest wait that a controller can impose on an agent. */
+export const MAX_RECONNECT_WAIT_MS = 60 * 60_000;
+/** Lines a second about failed requests; more are only counted. */
+export const FAILURE_LINES_PER_SECOND = 10;
 
 // The inventory.
 export const CATCH_UP_MS = 1_000;
@@ -50,8 +60,20 @@ export const MAX_PENDING_FAULTS = 1_000;
 export const LIBVIRT_KEEPALIVE_S = 2;
 export const LIBVIRT_KEEPALIVE_COUNT = 3;
 export const LIBVIRT_CALL_MS = 5_000;
+export const LIBVIRT_LIST_MS = 30_000;
+export const SNAPSHOT_BACKOFF = { firstMs: 200, mostMs: 10_000 };
 export const MAX_QUEUED_LIBVIRT_CALLS = 1_024;
 export const MAX_DOMAIN_XML_BYTES = 1024 * 1024;
+export const MAX_XML_DEPTH = 256;
+export const LIBVIRT_OPEN_MS = 15_000;
+/** How long a starting agent waits for libvirt before it greets the controllers all the same. */
+export const LIBVIRT_FIRST_TRY_MS = 2_000;
+export const LIBVIRT_REOPEN_MS = 1_000;
+export const LIBVIRT_FREE_MS = 1_500;
+export const LIBVIRT_FREE_INTERVAL_MS = 50;
+export const LIBVIRT_STOP_GRACE_MS = 250;
+export const LIBVIRT_PAGE_DOMAINS = 100;
+export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 
 // Postgres.
 export const DB_STATEMENT_MS = 2_000;
@@ -78,7 +100,8 @@ export const FORGET_REMOVED_MS = 60_000;
 // Processes.
 export const START_STEP_MS = 30_000;
 export const STOP_STEP_MS = 7_000;
-// How long calls that run may go on once a server stops; longer than any request to an agent.
-export const STOP_GRACE_MS = 5_500;
+// How long a server that stops waits until its last words are taken; calls have ended before, only watches go on.
+export const STOP_GRACE_MS = 1_000;
 export const STOP_TOTAL_MS = 20_000;
 export const TELEMETRY_REQUEST_MS = 5_000;
+export const READINESS_INTERVAL_MS = 200;

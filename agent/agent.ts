@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one place that constructs the agent's long-lived parts.
+import { systemClock } from "../src/lib/clock.js";
+import { Lifecycle } from "../src/lib/lifecycle.js";
+import type { Part } from "../src/lib/lifecycle.js";
+import { MAX_REQUEST_MS, STOP_STEP_MS } from "../src/lib/limits.js";
+import type { Address } from "../src/lib/listen-address.js";
+import { parseAddress } from "../src/lib/listen-address.js";
+import type { Log } from "../src/lib/log.js";
+import { createRegistry } from "../src/telemetry/metrics.js";
+import { Readiness } from "../src/telemetry/readiness.js";
+import { TelemetryServer } from "../src/telemetry/telemetry-server.js";
+import type { AgentConfig } from "./agent-config.js";
+import { AgentIdentity } from "./agent-identity.js";
+import { createAgentMetrics } from "./agent-metrics.js";
+import { ControllerStreams } from "./controller-streams.js";
+import { FailureLog } from "./failure-log.js";
+import type { Hypervisor } from "./hypervisor.js";
+import { HypervisorWatch } from "./hypervisor-watch.js";
+import { Inventory } from "./inventory.js";
+import { LibvirtHypervisor } from "./libvirt/libvirt-hypervisor.js";
+import { createOperations } from "./operations.js";
+
+/** What an agent is made of. */
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  /** The program's version, for people. */
+  readonly version: string;
+  readonly log: Log;
+  /** Instead of libvirt's. */
+  readonly hypervisor?: Hypervisor;
+}
+
+/**
+ * The agent of one host. Its stop tells every controller that it leaves, finishes what is in flight while the hypervisor
+ * still answers, and closes telemetry last.
+ */
+export class Agent implements Part {
+  readonly readiness = new Readiness(["hypervisor", "controller"]);
+  readonly telemetry: TelemetryServer;
+  readonly #lifecycle: Lifecycle;
+
+  constructor({ config, version, log, hypervisor: given }: AgentOptions) {
+    const clock = systemClock;
+    const registry = createRegistry();
+    const { readiness } = this;
+    const hypervisor = given ?? new LibvirtHypervisor({ uri: config.libvirt.uri, log });
+    const abandoned = (): number => (hypervisor instanceof LibvirtHypervisor ? hypervisor.abandonedWorkers : 0);
+    const metrics = createAgentMetrics(registry, abandoned);
+    this.telemetry = new TelemetryServer({ listen: listenAddress(config), registry, readiness, log });
+    const inventory = new Inventory({ hypervisor, metrics, log, clock });
+    const context = {
+      identity: new AgentIdentity(config.agent.host, version),
+      hypervisor,
+      inventory,
+      perform: createOperations({ hypervisor, settings: config.spice }),
+      metrics,
+      log,
+      failureLog: new FailureLog(log, clock),
+      clock,
+    };
+    const streams = new ControllerStreams({ addresses: config.agent.controllers, context, readiness });
+    this.#lifecycle = new Lifecycle(log, [
+      { name: "telemetry", part: this.telemetry },
+      { name: "hypervisor", part: hypervisor },
+      { name: "hypervisor watch", part: new HypervisorWatch({ hypervisor, readiness, metrics }) },
+      { name: "inventory", part: inventory },
+      { name: "controller streams", part: streams, stopMs: MAX_REQUEST_MS + STOP_STEP_MS },
+    ]);
+  }
+
+  start(): Promise<void> {
+    return this.#lifecycle.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#lifecycle.stop();
+  }
+}
+
+function listenAddress(config: AgentConfig): Address {
+  const address = parseAddress(config.telemetry.listen);
+  if (!address) throw new Error("telemetry.listen was not checked");
+  return address;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readDomainXml } from "../domain-xml.js";
+import type { DomainState } from "../hypervisor.js";
+import { failureOf, lastError, nonNegative, nonNull } from "./connection.js";
+import { domainState, isOff } from "./domain-state.js";
+import type { DomainAnswer } from "./messages.js";
+import type { Libvirt, Pointer } from "./native.js";
+import { VIR_ERR_NO_DOMAIN } from "./native.js";
+
+/**
+ * Looks a domain up: its state and its XML. Returns undefined where it does not exist, also where it vanishes on the
+ * way; throws where the connection is lost. Any other trouble belongs to this one domain and is told as its problem.
+ */
+export function describeDomain(libvirt: Libvirt, connection: Pointer, uuid: string): DomainAnswer | undefined {
+  let name = "";
+  let domain: Pointer = null;
+  let state: DomainState = "unknown";
+  try {
+    domain = nonNull(libvirt, libvirt.domainLookupByUuidString(connection, uuid));
+    name = libvirt.domainGetName(domain);
+    state = readState(libvirt, domain);
+    const xml = readDomainXml(nonNull(libvirt, libvirt.domainGetXmlDesc(domain, 0)));
+    // It went off between the two questions: what the XML shows is only what was configured.
+    if (!xml.active && (state === "running" || state === "paused")) state = "shut-off";
+    return {
+      domain: { uuid, name, state, displays: xml.displays, ...(xml.owner && { owner: xml.owner }) },
+    };
+  } catch (error) {
+    const { code, message, lost } = failureOf(error);
+    if (code === VIR_ERR_NO_DOMAIN) return undefined;
+    if (lost) throw error;
+    return { domain: { uuid, name, state, displays: [] }, problem: message };
+  } finally {
+    if (domain !== null) libvirt.domainFree(domain);
+  }
+}
+
+function readState(libvirt: Libvirt, domain: Pointer): DomainState {
+  const state = [0];
+  const reason = [0];
+  if (libvirt.domainGetState(domain, state, reason, 0) < 0) throw lastError(libvirt);
+  const [number = 0] = state;
+  const saved = isOff(number) && nonNegative(libvirt, libvirt.domainHasManagedSaveImage(domain, 0)) === 1;
+  return domainState(number, reason[0] ?? 0, saved);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ServiceError } from "@grpc/grpc-js";
+import { Metadata, credentials, status } from "@grpc/grpc-js";
+import { ConsoleServiceClient } from "../proto/gen/spicegate/console/v1/console.js";
+import { waitUntil } from "./wait-until.js";
+
+const CALL_MS = 5_000;
+const SETTLED_MS = 20_000;
+// What a controller answers while its agent is still telling it which machines there are.
+const NOT_YET: readonly status[] = [status.UNAVAILABLE, status.NOT_FOUND, status.DEADLINE_EXCEEDED];
+
+/**
+ * Asks a controller for consoles of these instances and returns the URLs in their order. It asks again while the
+ * controller is still getting to know them, for at most 20 s; any other refusal is thrown.
+ */
+export async function requestConsoles(address: string, uuids: readonly string[]): Promise<string[]> {
+  const client = new ConsoleServiceClient(address, credentials.createInsecure());
+  try {
+    const urls: string[] = [];
+    for (const uuid of uuids) urls.push(await requestConsole(client, uuid));
+    return urls;
+  } finally {
+    client.close();
+  }
+}
+
+async function requestConsole(client: ConsoleServiceClient, instanceUuid: string): Promise<string> {
+  let answer: string | ServiceError | undefined;
+  const ask = async (): Promise<boolean> => {
+    answer = await callOnce(client, instanceUuid);
+    return typeof answer === "string";
+  };
+  await waitUntil(ask, { ms: SETTLED_MS, what: `a console of ${instanceUuid}` }).catch((error: unknown) => {
+    throw typeof answer === "object" ? answer : error;
+  });
+  return String(answer);
+}
+
+/** The URL, or the error where asking again may help. */
+function callOnce(client: ConsoleServiceClient, instanceUuid: string): Promise<string | ServiceError> {
+  const request = { instanceUuid, consoleType: "spice-html5" };
+  const options = { deadline: Date.now() + CALL_MS };
+  return new Promise((resolve, reject) => {
+    client.getSpiceConsole(request, new Metadata(), options, (error, response) => {
+      if (!error) resolve(response.url);
+      else if (NOT_YET.includes(error.code)) resolve(error);
+      else reject(error);
+    });
+  });
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFile } from "node:child_process";
+import { appendFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { ChildProgram } from "./child-program.js";
+
+/** Where the compiled project is. */
+export const PROJECT_FOLDER = join(import.meta.dirname, "../..");
+
+const MIGRATE_MS = 30_000;
+const PROBE_MS = 2_000;
+const CONTROLLER = join(PROJECT_FOLDER, "dist/src/main.js");
+const AGENT = join(PROJECT_FOLDER, "dist/agent/main.js");
+
+/** What one of our own programs needs to run as a process. */
+export interface SpicegateProgramOptions {
+  /** A folder inside a run folder, so that a sweep finds the process. */
+  readonly home: string;
+  readonly configFile: string;
+  readonly logFile: string;
+  /** The `telemetry.listen` of its configuration, asked whether it is ready. */
+  readonly telemetry: string;
+}
+
+/** The controller as a process: ready when its /readyz says so. */
+export function controllerProgram(options: SpicegateProgramOptions): ChildProgram {
+  return spicegateProgram("controller", [CONTROLLER, "serve", "--config", options.configFile], options);
+}
+
+/** The agent as a process: ready when its /readyz says so. */
+export function agentProgram(options: SpicegateProgramOptions): ChildProgram {
+  return spicegateProgram("agent", [AGENT, "--config", options.configFile], options);
+}
+
+/** Brings the database of a controller's configuration to this version's schema. Throws with what the program said. */
+export async function migrate(configFile: string, logFile: string): Promise<void> {
+  const args = [CONTROLLER, "migrate", "--config", configFile];
+  const said = await promisify(execFile)(process.execPath, args, { timeout: MIGRATE_MS });
+  await appendFile(logFile, said.stdout + said.stderr, { mode: 0o600 });
+}
+
+/** Whether the program behind this telemetry address says that it can be used. */
+export async function isReady(telemetry: string): Promise<boolean> {
+  try {
+    const response = await fetch(`http://${telemetry}/readyz`, { signal: AbortSignal.timeout(PROBE_MS) });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+function spicegateProgram(name: string, args: readonly string[], options: SpicegateProgramOptions): ChildProgram {
+  const { home, logFile, telemetry } = options;
+  return new ChildProgram({
+    name,
+    command: process.execPath,
+    args: ["--enable-source-maps", ...args],
+    home,
+    logFile,
+    ready: () => isReady(telemetry),
+    // An orderly stop lets open consoles go on for a while.
+    stopSteps: [{ signal: "SIGTERM", ms: 10_000 }],
+  });
+}

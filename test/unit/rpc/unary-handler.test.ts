@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+import { credentials } from "@grpc/grpc-js";
+import { expect } from "chai";
+import type { LookupConsoleTokenResponse } from "../../../proto/gen/spicegate/console/v1/console.js";
+import { ConsoleServiceClient, ConsoleServiceService } from "../../../proto/gen/spicegate/console/v1/console.js";
+import { silentLog } from "../../../src/lib/log.js";
+import { ServiceError } from "../../../src/lib/service-error.js";
+import { GrpcServer } from "../../../src/rpc/grpc-server.js";
+import type { RequestContext } from "../../../src/rpc/request-context.js";
+import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
+import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
+import { createRegistry } from "../../../src/telemetry/metrics.js";
+import type { CallOptions, CallResult } from "../../harness/grpc-client.js";
+import { callUnary } from "../../harness/grpc-client.js";
+
+const RESPONSE: LookupConsoleTokenResponse = {
+  instanceUuid: "x",
+  host: "h",
+  port: 1,
+  tlsPort: 0,
+  internalAccessPath: "",
+};
+
+describe("UnaryHandlers", () => {
+  const registry = createRegistry();
+  let lookup: (context: RequestContext) => Promise<LookupConsoleTokenResponse>;
+  const handlers = new UnaryHandlers({
+    caller: { subject: "tester", project: "p", roles: ["member"] },
+    log: silentLog,
+    metrics: createControllerMetrics(registry),
+  });
+  const unused = handlers.handle("Unused", () => Promise.reject(new Error("unused")));
+  const server = new GrpcServer({
+    name: "test",
+    listen: { host: "127.0.0.1", port: 0 },
+    log: silentLog,
+    addServices: (grpc) =>
+      grpc.addService(ConsoleServiceService, {
+        lookupConsoleToken: handlers.handle("LookupConsoleToken", (_request, context) => lookup(context)),
+        getSpiceConsole: unused,
+        revokeConsoleTokens: unused,
+      }),
+  });
+  let client: ConsoleServiceClient;
+  const call = (options?: CallOptions): Promise<CallResult<LookupConsoleTokenResponse>> =>
+    callUnary(client.lookupConsoleToken.bind(client), { token: "t" }, options);
+
+  before(async () => {
+    await server.start();
+    client = new ConsoleServiceClient(`127.0.0.1:${server.port}`, credentials.createInsecure());
+  });
+  after(async () => {
+    client.close();
+    await server.stop();
+  });
+  beforeEach(() => {
+    lookup = () => Promise.resolve(RESPONSE);
+  });
+
+  it("answers with what the method returns", async () => {
+    expect(await call()).to.deep.include({ ok: true, response: RESPONSE });
+  });
+
+  it("gives the method its caller, its deadline and the peer's address", async () => {
+    const seen: RequestContext[] = [];
+    lookup = (context) => {
+      seen.push(context);
+      expect(context.remainingMs()).to.be.within(1_000, 5_000);
+      return Promise.resolve(RESPONSE);
+    };
+    await call({ ms: 5_000, headers: { "x-request-id": "req-7" } });
+    expect(seen[0]).to.deep.include({ requestId: "req-7", clientAddress: "127.0.0.1" });
+    expect(seen[0]?.caller.subject).to.equal("tester");
+  });
+
+  it("makes a request id where the caller's is missing or unusable", async () => {
+    const seen: string[] = [];
+    lookup = (context) => {
+      seen.push(context.requestId);
+      return Promise.resolve(RESPONSE);
+    };
+    await call();
+    await call({ headers: { "x-request-id": "x".repeat(129) } });
+    for (const id of seen) expect(id).to.match(/^[0-9a-f-]{36}$/);
+  });
+
+  it("turns a ServiceError into its status", async () => {
+    lookup = () => Promise.reject(new ServiceError("TOKEN_NOT_FOUND", "no such token"));
+    const result = await call();
+    expect(result).to.have.nested.property("failure.reason", "TOKEN_NOT_FOUND");
+    expect(result).to.have.nested.property("failure.message", "no such token");
+  });
+
+  it("hides an unknown error behind an id", async () => {
+    lookup = () => Promise.reject(new TypeError("secret details"));
+    const result = await call();
+    if (result.ok) throw new Error("expected a failure");
+    expect(result.failure.reason).to.equal("INTERNAL");
+    expect(result.failure.message).to.not.include("secret");
+    expect(result.failure.message).to.include(result.failure.info?.metadata["error_id"]);
+  });
+
+  it("aborts the method's signal when the caller cancels", async () => {
+    const aborted = new Promise<void>((resolve) => {
+      lookup = (context) => {
+        const gone = new Promise<never>((_, reject) =>
+          context.signal.addEventListener("abort", () => {
+            resolve();
+            reject(new ServiceError("CANCELLED", "the caller went away"));
+          }),
+        );
+        cancel();
+        return gone;
+      };
+    });
+    let cancel = (): void => undefined;
+    const result = call({ onCall: (made) => (cancel = () => made.cancel()) });
+    await aborted;
+    expect(await result).to.have.nested.property("failure.reason", "CANCELLED");
+  });
+
+  it("finishes the calls that run when it stops, and refuses new ones with DRAINING meanwhile", async () => {
+    const begun = new Promise<() => void>((resolve) => {
+      lookup = () => new Promise((answer) => resolve(() => answer(RESPONSE)));
+    });
+    const early = call();
+    const finish = await begun;
+    const stopped = handlers.stop();
+    try {
+      expect(await call()).to.have.nested.property("failure.reason", "DRAINING");
+      finish();
+      expect(await early).to.deep.include({ ok: true });
+      await stopped;
+    } finally {
+      handlers.start();
+    }
+  });
+
+  it("stops at once where no call runs, also after one that failed", async () => {
+    lookup = () => Promise.reject(new ServiceError("TOKEN_NOT_FOUND", "no such token"));
+    await call();
+    await handlers.stop();
+    await handlers.stop();
+    handlers.start();
+  });
+
+  it("counts calls by method and reason", async () => {
+    await call();
+    expect(await registry.metrics()).to.match(
+      /spicegate_rpc_seconds_count\{method="LookupConsoleToken",reason="OK"\} [1-9]/,
+    );
+  });
+});
