@@ -5,7 +5,7 @@ import { migrate } from "../../src/db/migrate.js";
 import { Database } from "../../src/db/pool.js";
 import { silentLog } from "../../src/lib/log.js";
 
-// One server for the whole run of mocha, started by the first test file that needs it; one migrated template in it; a
+// One server for the whole run of mocha, started before the first test where any file imports this; one migrated template in it; a
 // database of its own for each file, cloned from the template.
 
 const TEMPLATE = "spicegate_template";
@@ -94,7 +94,12 @@ export class TestDatabase {
   }
 }
 
-// Mocha runs this after the last test of the last file.
+// Mocha runs this before the first test of the first file, and the next after the last of the last.
+before("start the Postgres of the tests", async function () {
+  this.timeout(60_000);
+  await testServer();
+});
+
 after("stop the Postgres of the tests", async function () {
   this.timeout(20_000);
   const started = await server;
