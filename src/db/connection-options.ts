@@ -21,7 +21,7 @@ export function connectionOptions(address: DatabaseAddress): pg.ClientConfig {
     idle_in_transaction_session_timeout: DB_IDLE_IN_TRANSACTION_MS,
     application_name: "spicegate",
     keepAlive: true,
-    types: { getTypeParser },
+    types,
   };
 }
 
@@ -35,7 +35,9 @@ export function connectionString({ url, password }: DatabaseAddress): string {
 }
 
 /** As the driver's own, except that bigint columns are bigint and not text. */
-const getTypeParser = ((oid: number, format?: "text" | "binary") => {
-  if (oid === INT8 && format !== "binary") return BigInt;
-  return pg.types.getTypeParser(oid, format as "text");
-}) as typeof pg.types.getTypeParser;
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: string): unknown =>
+    oid === INT8 && format !== "binary" ? BigInt : (pg.types.getTypeParser as AnyParser)(oid, format),
+};
+
+type AnyParser = (oid: number, format?: string) => unknown;

@@ -66,6 +66,8 @@ export const MAX_QUEUED_LIBVIRT_CALLS = 1_024;
 export const MAX_DOMAIN_XML_BYTES = 1024 * 1024;
 export const MAX_XML_DEPTH = 256;
 export const LIBVIRT_OPEN_MS = 15_000;
+/** How long a starting agent waits for libvirt before it greets the controllers all the same. */
+export const LIBVIRT_FIRST_TRY_MS = 2_000;
 export const LIBVIRT_REOPEN_MS = 1_000;
 export const LIBVIRT_FREE_MS = 1_500;
 export const LIBVIRT_FREE_INTERVAL_MS = 50;
@@ -87,6 +89,9 @@ export const PURGE_BATCHES_PER_ROUND = 100;
 export const PURGE_INTERVAL_MS = 10_000;
 export const SNAPSHOT_BATCH = 1_000;
 export const HEARTBEAT_INTERVAL_MS = 5_000;
+export const HEARTBEATS_PER_SYNC = 12;
+export const STREAM_SETTLES_MS = 10_000;
+export const LOAD_BATCH = 5_000;
 export const CONTROLLER_LEASE_MS = 20_000;
 export const FORGET_CONTROLLER_MS = 60 * 60_000;
 export const FORGET_GONE_CLAIM_MS = 60 * 60_000;
@@ -95,7 +100,8 @@ export const FORGET_REMOVED_MS = 60_000;
 // Processes.
 export const START_STEP_MS = 30_000;
 export const STOP_STEP_MS = 7_000;
-// How long calls that run may go on once a server stops; longer than any request to an agent.
-export const STOP_GRACE_MS = 5_500;
+// How long a server that stops waits until its last words are taken; calls have ended before, only watches go on.
+export const STOP_GRACE_MS = 1_000;
 export const STOP_TOTAL_MS = 20_000;
 export const TELEMETRY_REQUEST_MS = 5_000;
+export const READINESS_INTERVAL_MS = 200;

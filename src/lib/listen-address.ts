@@ -20,6 +20,13 @@ export function parseAddress(text: string): Address | undefined {
   return host === undefined || port > 65_535 ? undefined : { host, port };
 }
 
+/** The address of a setting that `loopbackAddress` has checked. */
+export function requireAddress(text: string): Address {
+  const address = parseAddress(text);
+  if (!address) throw new Error(`${text} is not an address`);
+  return address;
+}
+
 /** "host:port", with brackets around an IPv6 address. */
 export function formatAddress({ host, port }: Address): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;

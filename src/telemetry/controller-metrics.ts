@@ -14,9 +14,7 @@ export interface ControllerMetrics {
   readonly agentMessagesIgnored: Counter<"kind">;
   readonly reports: Counter<"kind" | "outcome">;
   readonly instances: Gauge;
-  readonly ownershipConflicts: Counter;
-  readonly faultsDropped: Counter;
-  readonly purgedRows: Counter<"table">;
+  readonly ownershipConflicts: Gauge;
   readonly databaseUp: Gauge;
 }
 
@@ -55,12 +53,10 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       "outcome",
     ]),
     instances: gauge("instances", "Instances known to this controller."),
-    ownershipConflicts: counter(
-      "ownership_conflicts_total",
-      "Claims of a host on a domain that another host still has; look for a machine that runs twice.",
+    ownershipConflicts: gauge(
+      "ownership_conflicts",
+      "Instances that two hosts say they run; look for a machine that runs twice.",
     ),
-    faultsDropped: counter("faults_dropped_total", "Instance faults that could not be stored."),
-    purgedRows: counter("purged_rows_total", "Rows removed because they had expired, by table.", ["table"]),
     databaseUp: gauge("database_up", "1 while Postgres answers, else 0."),
   };
 }

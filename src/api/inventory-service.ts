@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Server } from "@grpc/grpc-js";
+import type { InventoryServiceServer } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
+import { InventoryServiceService } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
+import type { ManageInventory } from "../console/manage-inventory.js";
+import { parseUuid } from "../lib/validate.js";
+import type { UnaryHandlers } from "../rpc/unary-handler.js";
+import {
+  changesFrom,
+  filtersFrom,
+  messageFromFault,
+  messageFromHost,
+  messageFromInstance,
+  pageFrom,
+  registrationFrom,
+} from "./inventory-messages.js";
+
+/** Adds spicegate.inventory.v1.InventoryService to a server: decode, call one use case, encode. */
+export function addInventoryService(server: Server, handlers: UnaryHandlers, inventory: ManageInventory): void {
+  const implementation: InventoryServiceServer = {
+    listInstances: handlers.handle("ListInstances", async (request, context) => {
+      const page = await inventory.listInstances(filtersFrom(request), pageFrom(request), context);
+      return { instances: page.items.map(messageFromInstance), nextPageToken: page.nextPageToken };
+    }),
+    getInstance: handlers.handle("GetInstance", async ({ instanceUuid }, context) => {
+      const { instance, faults } = await inventory.getInstance(parseUuid(instanceUuid, "instance_uuid"), context);
+      return { instance: messageFromInstance(instance), faults: faults.map(messageFromFault) };
+    }),
+    registerInstance: handlers.handle("RegisterInstance", async ({ instance }, context) => ({
+      instance: messageFromInstance(await inventory.registerInstance(registrationFrom(instance), context)),
+    })),
+    updateInstance: handlers.handle("UpdateInstance", async (request, context) => {
+      const { uuid, changes } = changesFrom(request);
+      return { instance: messageFromInstance(await inventory.updateInstance(uuid, changes, context)) };
+    }),
+    deleteInstance: handlers.handle("DeleteInstance", async ({ instanceUuid }, context) => ({
+      revokedTokens: await inventory.deleteInstance(parseUuid(instanceUuid, "instance_uuid"), context),
+    })),
+    listHosts: handlers.handle("ListHosts", async (request, context) => {
+      const page = await inventory.listHosts(pageFrom(request), context);
+      return { hosts: page.items.map(messageFromHost), nextPageToken: page.nextPageToken };
+    }),
+  };
+  server.addService(InventoryServiceService, implementation);
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Who opened which console. A row is part of the statement that does what it tells of: the two exist together or not
+// at all. Other folders put the fragment made here into their own statements.
+
+import type { Querier } from "../db/connection.js";
+import type { ErrorReason } from "../lib/service-error.js";
+
+/** On whose behalf something happens. Unknown texts are empty. */
+export interface AuditActor {
+  readonly subject: string;
+  readonly projectId: string;
+  readonly requestId: string;
+  readonly clientAddress: string;
+}
+
+/** What this program does of its own accord, for example when an instance moves. */
+export const SYSTEM_ACTOR: AuditActor = { subject: "spicegate", projectId: "", requestId: "", clientAddress: "" };
+
+/** What audit rows tell of. */
+export type AuditAction = "issued" | "looked-up" | "revoked" | "redeemed" | "refused" | "ended";
+
+/** What a row says besides who: SQL expressions, valid where the fragment is used. */
+export interface AuditExpressions {
+  readonly action: AuditAction;
+  /** Position of the first of the actor's four parameters; see `actorValues`. */
+  readonly actorAt: number;
+  readonly reason?: string;
+  readonly instanceUuid?: string;
+  /** The host's name. */
+  readonly host?: string;
+  readonly consoleType?: string;
+  readonly tokenId?: string;
+  readonly tokenCount?: string;
+}
+
+/** The actor's parameters, in the order that `insertAudit` expects. */
+export function actorValues(actor: AuditActor): readonly string[] {
+  return [actor.subject, actor.projectId, actor.requestId, actor.clientAddress];
+}
+
+/** `insert into audit_events … select … <source>`: one row for each row of the source ("from issued"), or one row. */
+export function insertAudit(row: AuditExpressions, source = ""): string {
+  const at = row.actorAt;
+  return `insert into audit_events (action, subject, project_id, request_id, client_address,
+      reason, instance_uuid, host, console_type, token_id, token_count)
+    select '${row.action}', $${at}::text, $${at + 1}::text, $${at + 2}::text, $${at + 3}::text,
+      ${row.reason ?? "''"}, ${row.instanceUuid ?? "null::uuid"}, ${row.host ?? "null::text"},
+      ${row.consoleType ?? "null::text"}, ${row.tokenId ?? "null::bigint"}, ${row.tokenCount ?? "null::integer"}
+    ${source}`;
+}
+
+/** Something that policy refused. */
+export interface Refusal {
+  readonly actor: AuditActor;
+  readonly reason: ErrorReason;
+  readonly instanceUuid?: string | undefined;
+  readonly consoleType?: string | undefined;
+}
+
+const REFUSED = insertAudit({
+  action: "refused",
+  actorAt: 1,
+  reason: "$5::text",
+  instanceUuid: "$6::uuid",
+  consoleType: "$7::text",
+});
+
+/** Records what has no statement of its own. */
+export class AuditLog {
+  readonly #database: Querier;
+
+  constructor(database: Querier) {
+    this.#database = database;
+  }
+
+  /** Throws DATABASE_UNAVAILABLE where the row could not be written. */
+  async recordRefusal({ actor, reason, instanceUuid, consoleType }: Refusal): Promise<void> {
+    const values = [...actorValues(actor), reason, instanceUuid ?? null, consoleType ?? null];
+    await this.#database.query({ name: "audit-refused", text: REFUSED, values });
+  }
+}

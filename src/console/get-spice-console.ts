@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// The main job. The order of its steps is part of the behaviour; docs/errors.md shows what each of them answers.
+import type { SpiceEndpoint } from "../../proto/gen/spicegate/agent/v1/agent.js";
+import type { AgentRouter } from "../agents/agent-router.js";
+import type { Instance } from "../instances/instance.js";
+import type { InstanceRegistry } from "../instances/instance-registry.js";
+import { abortError } from "../lib/deadline.js";
+import { MAX_REQUEST_MS } from "../lib/limits.js";
+import { ServiceError } from "../lib/service-error.js";
+import type { RequestContext } from "../rpc/request-context.js";
+import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
+import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
+import { accessUrl } from "./access-url.js";
+import { actorFrom } from "./audit-actor.js";
+import type { ConsoleType } from "./console-type.js";
+import { parseConsoleType } from "./console-type.js";
+import type { InstanceAccess } from "./instance-access.js";
+
+/** What GetSpiceConsole needs. */
+export interface GetSpiceConsoleOptions {
+  readonly access: InstanceAccess;
+  readonly agents: AgentRouter;
+  readonly tokens: ConsoleAuthorizer;
+  readonly instances: Pick<InstanceRegistry, "recordFault">;
+  /** Nova's [spice] html5proxy_base_url. */
+  readonly baseUrl: string;
+  /** Nova's [consoleauth] token_ttl, in seconds. */
+  readonly ttlSeconds: number;
+}
+
+/** A console that can be opened. */
+export interface IssuedConsole {
+  readonly url: string;
+  readonly consoleType: ConsoleType;
+  readonly expiresAt: Date;
+}
+
+/** What is asked for. */
+export interface ConsoleRequest {
+  readonly instanceUuid: string;
+  readonly consoleType: string;
+}
+
+interface Placed {
+  readonly instance: Instance;
+  readonly host: string;
+  readonly consoleType: ConsoleType;
+}
+
+/** Issues console URLs. */
+export class GetSpiceConsole {
+  readonly #options: GetSpiceConsoleOptions;
+
+  constructor(options: GetSpiceConsoleOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Checks the caller and the instance, asks the instance's host for its display, stores the authorization and returns
+   * the URL. Each call issues another token.
+   */
+  async execute(request: ConsoleRequest, context: RequestContext): Promise<IssuedConsole> {
+    const { access, baseUrl } = this.#options;
+    await access.requireVerb({ verb: "console:open", ...request }, context);
+    const placed = place(await access.require(request.instanceUuid, context), request.consoleType);
+    const endpoint = await this.#askHost(placed, context);
+    const { token, expiresAt } = await this.#authorize(placed, endpoint, context);
+    return { url: accessUrl(baseUrl, token), consoleType: placed.consoleType, expiresAt };
+  }
+
+  async #askHost({ instance, host }: Placed, context: RequestContext): Promise<SpiceEndpoint> {
+    const { requestId, signal } = context;
+    const ms = Math.min(context.remainingMs(), MAX_REQUEST_MS);
+    try {
+      return await this.#options.agents.require(host).getSpiceEndpoint(instance.uuid, { ms, requestId, signal });
+    } catch (error) {
+      throw this.#noteFault(error, { instance, host, requestId });
+    }
+  }
+
+  /** Faults are for administrators; a caller that went away is none. */
+  #noteFault(thrown: unknown, at: { instance: Instance; host: string; requestId: string }): unknown {
+    if (!(thrown instanceof ServiceError) || thrown.reason === "CANCELLED") return thrown;
+    const error = stillBuilding(thrown, at.instance);
+    const { message, cause } = error;
+    this.#options.instances.recordFault({
+      instanceUuid: at.instance.uuid,
+      reason: error.reason,
+      message: cause instanceof Error ? cause.message : message,
+      host: at.host,
+      requestId: at.requestId,
+    });
+    return error;
+  }
+
+  /** A caller that goes away before or during it leaves no token behind. */
+  async #authorize(placed: Placed, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
+    const { signal } = context;
+    if (signal.aborted) throw abortError(signal);
+    const { tokens, baseUrl, ttlSeconds } = this.#options;
+    const actor = actorFrom(context);
+    const authorization = await tokens.authorize({
+      instanceUuid: placed.instance.uuid,
+      consoleType: placed.consoleType,
+      agentHost: placed.host,
+      host: endpoint.host,
+      port: endpoint.port || undefined,
+      tlsPort: endpoint.tlsPort || undefined,
+      accessUrlBase: baseUrl,
+      ttlSeconds,
+      actor,
+    });
+    if (!signal.aborted) return authorization;
+    await tokens.withdraw(authorization.token, actor);
+    throw abortError(signal);
+  }
+}
+
+/** Nova's checks of the instance, in its order (nova/compute/api.py), then the console type. */
+function place(instance: Instance, consoleType: string): Placed {
+  const { host, taskState } = instance;
+  if (host === undefined) {
+    throw new ServiceError("INSTANCE_NOT_READY", "the instance has no host yet; wait until it is placed");
+  }
+  if (BUSY_TASK_STATES.includes(taskState)) {
+    const metadata = { task_state: taskState };
+    throw new ServiceError("INSTANCE_BUSY", `the instance is ${taskState}; ask again when that is over`, { metadata });
+  }
+  return { instance, host, consoleType: parseConsoleType(consoleType) };
+}
+
+/** No domain while the instance is being built means "not yet", as in Nova's compute manager. */
+function stillBuilding(error: ServiceError, instance: Instance): ServiceError {
+  if (error.reason !== "INSTANCE_NOT_FOUND" || instance.vmState !== "building") return error;
+  return new ServiceError("INSTANCE_NOT_READY", "the instance is being built; wait until it is there", {
+    cause: error,
+  });
+}

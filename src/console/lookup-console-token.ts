@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { RequestContext } from "../rpc/request-context.js";
+import type { ConsoleTarget, ConsoleTokenStore } from "../tokens/console-token-store.js";
+import { actorFrom } from "./audit-actor.js";
+import type { InstanceAccess } from "./instance-access.js";
+
+/** Answers what a token stands for; for administrators and native proxies (Nova's os-console-auth-tokens). */
+export class LookupConsoleToken {
+  readonly #access: InstanceAccess;
+  readonly #tokens: ConsoleTokenStore;
+
+  constructor(access: InstanceAccess, tokens: ConsoleTokenStore) {
+    this.#access = access;
+    this.#tokens = tokens;
+  }
+
+  /** The endpoint behind an unexpired, unredeemed token, which is not consumed. Otherwise TOKEN_NOT_FOUND. */
+  async execute(token: string, context: RequestContext): Promise<ConsoleTarget> {
+    await this.#access.requireVerb({ verb: "console:lookup" }, context);
+    return this.#tokens.lookup(token, actorFrom(context));
+  }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What callers may see and change of instances and hosts. The rules of who owns which column are the registry's.
+import type { Host } from "../instances/host.js";
+import type {
+  Instance,
+  InstanceChanges,
+  InstanceFilters,
+  InstanceRegistration,
+  Page,
+  PageRequest,
+  RecordedFault,
+} from "../instances/instance.js";
+import type { InstanceRegistry } from "../instances/instance-registry.js";
+import { seesEveryProject } from "../policy/policy.js";
+import { isAdmin } from "../rpc/caller.js";
+import type { RequestContext } from "../rpc/request-context.js";
+import { actorFrom } from "./audit-actor.js";
+import type { InstanceAccess } from "./instance-access.js";
+
+/** What the use cases need. */
+export interface ManageInventoryOptions {
+  readonly access: InstanceAccess;
+  readonly instances: InstanceRegistry;
+}
+
+/** The use cases of InventoryService. */
+export class ManageInventory {
+  readonly #options: ManageInventoryOptions;
+
+  constructor(options: ManageInventoryOptions) {
+    this.#options = options;
+  }
+
+  /** A page of the instances the caller sees; somebody else's project is an empty page. */
+  async listInstances(filters: InstanceFilters, page: PageRequest, context: RequestContext): Promise<Page<Instance>> {
+    const { access, instances } = this.#options;
+    await access.requireVerb({ verb: "instance:read" }, context);
+    const { caller } = context;
+    if (seesEveryProject(caller)) return instances.list(filters, page);
+    const { projectId = caller.project } = filters;
+    if (caller.project === "" || projectId !== caller.project) return { items: [], nextPageToken: "" };
+    return instances.list({ ...filters, projectId }, page);
+  }
+
+  /** One instance, and for administrators its last faults, newest first. */
+  async getInstance(
+    uuid: string,
+    context: RequestContext,
+  ): Promise<{ instance: Instance; faults: readonly RecordedFault[] }> {
+    const { access, instances } = this.#options;
+    await access.requireVerb({ verb: "instance:read", instanceUuid: uuid }, context);
+    const instance = await access.require(uuid, context);
+    return { instance, faults: isAdmin(context.caller) ? await instances.faults(uuid) : [] };
+  }
+
+  /** Creates or replaces the orchestrator's half; revives a deleted instance. */
+  async registerInstance(registration: InstanceRegistration, context: RequestContext): Promise<Instance> {
+    const { access, instances } = this.#options;
+    await access.requireVerb({ verb: "instance:write", instanceUuid: registration.uuid }, context);
+    return instances.register(registration);
+  }
+
+  /** Changes the named fields. */
+  async updateInstance(uuid: string, changes: InstanceChanges, context: RequestContext): Promise<Instance> {
+    const { access, instances } = this.#options;
+    await access.requireVerb({ verb: "instance:write", instanceUuid: uuid }, context);
+    return instances.update(uuid, changes);
+  }
+
+  /** Deletes the instance and its tokens; says how many tokens. */
+  async deleteInstance(uuid: string, context: RequestContext): Promise<number> {
+    const { access, instances } = this.#options;
+    await access.requireVerb({ verb: "instance:write", instanceUuid: uuid }, context);
+    return instances.delete(uuid, actorFrom(context));
+  }
+
+  /** A page of the hosts. */
+  async listHosts(page: PageRequest, context: RequestContext): Promise<Page<Host>> {
+    const { access, instances } = this.#options;
+    await access.requireVerb({ verb: "host:read" }, context);
+    return instances.listHosts(page);
+  }
+}

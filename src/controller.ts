@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one place that constructs the controller's long-lived parts and knows their order.
+import type { Server } from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
+import { randomBytes } from "node:crypto";
+import { AgentRouter } from "./agents/agent-router.js";
+import { addAgentStreamService } from "./api/agent-stream-service.js";
+import { addConsoleService } from "./api/console-service.js";
+import { addInventoryService } from "./api/inventory-service.js";
+import { AuditLog } from "./audit/audit-log.js";
+import type { ControllerConfig } from "./config/controller-config.js";
+import { GetSpiceConsole } from "./console/get-spice-console.js";
+import { InstanceAccess } from "./console/instance-access.js";
+import { LookupConsoleToken } from "./console/lookup-console-token.js";
+import { ManageInventory } from "./console/manage-inventory.js";
+import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
+import { Database } from "./db/pool.js";
+import { Sweep } from "./db/sweep.js";
+import { ControllerPresence } from "./instances/controller-presence.js";
+import { InstanceRegistry } from "./instances/instance-registry.js";
+import { systemClock } from "./lib/clock.js";
+import type { Part } from "./lib/lifecycle.js";
+import { Lifecycle } from "./lib/lifecycle.js";
+import { READINESS_INTERVAL_MS } from "./lib/limits.js";
+import { requireAddress } from "./lib/listen-address.js";
+import type { Log } from "./lib/log.js";
+import { GrpcServer } from "./rpc/grpc-server.js";
+import { addReflection } from "./rpc/reflection.js";
+import { UnaryHandlers } from "./rpc/unary-handler.js";
+import { createControllerMetrics } from "./telemetry/controller-metrics.js";
+import { createRegistry } from "./telemetry/metrics.js";
+import { Readiness } from "./telemetry/readiness.js";
+import { TelemetryServer } from "./telemetry/telemetry-server.js";
+import { ConsoleAuthorizer } from "./tokens/console-authorizer.js";
+import { ConsoleTokenStore, purgeExpiredTokens } from "./tokens/console-token-store.js";
+
+/** What a controller is made from. */
+export interface ControllerOptions {
+  readonly config: ControllerConfig;
+  readonly log: Log;
+}
+
+const SERVICES = ["spicegate.console.v1.ConsoleService", "spicegate.inventory.v1.InventoryService"];
+const REFLECTED = [...SERVICES, "grpc.health.v1.Health"];
+
+/** A run of the controller. It starts even while Postgres is away, and is ready once it knows what runs where. */
+export class Controller implements Part {
+  readonly #config: ControllerConfig;
+  readonly #log: Log;
+  readonly #registry = createRegistry();
+  readonly #metrics = createControllerMetrics(this.#registry);
+  readonly #readiness = new Readiness(["database", "inventory", "serving"]);
+  readonly #health = new HealthImplementation({ "": "NOT_SERVING" });
+  readonly #controllerId = randomBytes(16).toString("hex");
+  readonly #database: Database;
+  readonly #instances: InstanceRegistry;
+  readonly #agents: AgentRouter;
+  readonly #handlers: UnaryHandlers;
+  readonly #lifecycle: Lifecycle;
+  #draining = false;
+
+  constructor({ config, log }: ControllerOptions) {
+    this.#config = config;
+    this.#log = log;
+    const controllerId = this.#controllerId;
+    this.#database = new Database({ ...config.database, log });
+    const database = this.#database;
+    const trustDomainMetadata = config.inventory.trust_domain_metadata;
+    this.#instances = new InstanceRegistry({ database, log, controllerId, trustDomainMetadata });
+    this.#agents = new AgentRouter({ log, metrics: this.#metrics });
+    this.#handlers = new UnaryHandlers({ caller: config.identity.loopback_caller, log, metrics: this.#metrics });
+    this.#lifecycle = this.#arrange();
+    this.#readiness.onChange((ready) => this.#announce(ready));
+  }
+
+  async start(): Promise<void> {
+    await this.#lifecycle.start();
+    this.#observe();
+    this.#log.info({ controllerId: this.#controllerId }, "controller started");
+  }
+
+  /** Takes no new calls, lets those that run finish, tells the agents to leave, and stops everything. */
+  async stop(): Promise<void> {
+    this.#draining = true;
+    this.#observe();
+    await this.#lifecycle.stop();
+  }
+
+  /** In the order of start; stop is the reverse: first calls end, then agents leave, then the database goes. */
+  #arrange(): Lifecycle {
+    const log = this.#log;
+    const database = this.#database;
+    const controllerId = this.#controllerId;
+    const instances = this.#instances;
+    const presence = new ControllerPresence({ database, log, controllerId, streams: () => instances.streams() });
+    const tasks = [{ name: "expired tokens", run: purgeExpiredTokens }, ...instances.sweepTasks()];
+    return new Lifecycle(log, [
+      { name: "telemetry", part: this.#telemetryServer() },
+      { name: "database", part: database },
+      { name: "instances", part: instances },
+      { name: "presence", part: presence },
+      { name: "sweep", part: new Sweep({ database, log, tasks }) },
+      { name: "observer", part: this.#observer() },
+      { name: "agent server", part: this.#agentServer() },
+      { name: "agents", part: this.#agents },
+      { name: "api server", part: this.#apiServer() },
+      { name: "calls", part: this.#handlers },
+    ]);
+  }
+
+  #telemetryServer(): TelemetryServer {
+    const listen = requireAddress(this.#config.telemetry.listen);
+    return new TelemetryServer({ listen, registry: this.#registry, readiness: this.#readiness, log: this.#log });
+  }
+
+  #agentServer(): GrpcServer {
+    const options = {
+      controllerId: this.#controllerId,
+      router: this.#agents,
+      instances: this.#instances,
+      databaseUp: () => this.#database.isReady(),
+      log: this.#log,
+      metrics: this.#metrics,
+      clock: systemClock,
+    };
+    const addServices = (server: Server): void => addAgentStreamService(server, options);
+    return new GrpcServer({
+      name: "agents",
+      listen: requireAddress(this.#config.agents.listen),
+      addServices,
+      log: this.#log,
+    });
+  }
+
+  #apiServer(): GrpcServer {
+    const addServices = (server: Server): void => {
+      this.#addUseCases(server);
+      this.#health.addToServer(server);
+      addReflection(server, REFLECTED);
+    };
+    return new GrpcServer({
+      name: "api",
+      listen: requireAddress(this.#config.api.listen),
+      addServices,
+      log: this.#log,
+    });
+  }
+
+  #addUseCases(server: Server): void {
+    const { spice, consoleauth } = this.#config;
+    const database = this.#database;
+    const instances = this.#instances;
+    const log = this.#log;
+    const handlers = this.#handlers;
+    const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
+    const tokens = new ConsoleTokenStore(database);
+    const getSpiceConsole = new GetSpiceConsole({
+      access,
+      instances,
+      agents: this.#agents,
+      tokens: new ConsoleAuthorizer(database),
+      baseUrl: spice.html5proxy_base_url,
+      ttlSeconds: consoleauth.token_ttl,
+    });
+    const lookupConsoleToken = new LookupConsoleToken(access, tokens);
+    const revokeConsoleTokens = new RevokeConsoleTokens(access, tokens);
+    addConsoleService(server, { handlers, getSpiceConsole, lookupConsoleToken, revokeConsoleTokens });
+    addInventoryService(server, handlers, new ManageInventory({ access, instances }));
+  }
+
+  /** Looks a few times a second at what has no event of its own. */
+  #observer(): Part {
+    let timer: NodeJS.Timeout | undefined;
+    return {
+      start: () => {
+        timer = setInterval(() => this.#observe(), READINESS_INTERVAL_MS);
+      },
+      stop: () => clearInterval(timer),
+    };
+  }
+
+  #observe(): void {
+    const up = this.#database.isReady();
+    this.#readiness.set("database", up, this.#database.problem);
+    this.#readiness.set("inventory", !this.#instances.inventoryPending(), "hosts are still reporting");
+    this.#readiness.set("serving", !this.#draining, "stopping");
+    this.#metrics.databaseUp.set(up ? 1 : 0);
+    this.#metrics.instances.set(this.#instances.count());
+    this.#metrics.ownershipConflicts.set(this.#instances.conflictCount());
+  }
+
+  #announce(ready: boolean): void {
+    for (const service of ["", ...SERVICES]) this.#health.setStatus(service, ready ? "SERVING" : "NOT_SERVING");
+    this.#log.info({ ready, conditions: this.#readiness.conditions() }, ready ? "ready" : "not ready");
+  }
+}

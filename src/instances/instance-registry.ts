@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The instances and hosts. Postgres is the truth: every change is decided there, and the memory here only repeats what
+// it said, so that a request can be refused or routed without asking it. Knows nothing of streams, protocols or tokens
+// beyond deleting them.
+
+import type { AuditActor } from "../audit/audit-log.js";
+import type { Querier } from "../db/connection.js";
+import type { Database } from "../db/pool.js";
+import type { SweepTask } from "../db/sweep.js";
+import { Backoff } from "../lib/backoff.js";
+import type { Clock } from "../lib/clock.js";
+import { systemClock } from "../lib/clock.js";
+import { pause } from "../lib/deadline.js";
+import type { Part } from "../lib/lifecycle.js";
+import { DB_RECONNECT_BACKOFF, LOAD_BATCH, PURGE_BATCH } from "../lib/limits.js";
+import type { Log } from "../lib/log.js";
+import { invalid } from "../lib/validate.js";
+import { FaultRecorder } from "./fault-recorder.js";
+import { HostStore, settleDisputes } from "./host-store.js";
+import type {
+  EventReport,
+  Host,
+  HostHello,
+  HostStream,
+  HypervisorReport,
+  ReportOutcome,
+  SnapshotReport,
+} from "./host.js";
+import { InstanceMemory } from "./instance-memory.js";
+import { InstanceStore } from "./instance-store.js";
+import type {
+  Instance,
+  InstanceChanges,
+  InstanceFault,
+  InstanceFilters,
+  InstanceRegistration,
+  Page,
+  PageRequest,
+  RecordedFault,
+} from "./instance.js";
+import { InventoryProgress } from "./inventory-progress.js";
+import { purgeClaims, purgeControllers, purgeTombstones, purgeUndefined } from "./inventory-purge.js";
+import type { OwnershipRules } from "./ownership.js";
+import { pageOf } from "./page-token.js";
+import { ReportStore } from "./report-store.js";
+import type { ReportResult } from "./report-store.js";
+
+/** What the registry needs. */
+export interface InstanceRegistryOptions extends OwnershipRules {
+  readonly database: Database;
+  readonly log: Log;
+  /** Names this run of the controller. */
+  readonly controllerId: string;
+  readonly clock?: Clock;
+}
+
+const FIRST_UUID = "00000000-0000-0000-0000-000000000000";
+const MOST_BIGINT = 2n ** 63n - 1n;
+
+/** Instances and hosts. All methods that return promises fail with DATABASE_UNAVAILABLE while Postgres is away. */
+export class InstanceRegistry implements Part {
+  readonly #options: InstanceRegistryOptions;
+  readonly #memory: InstanceMemory;
+  readonly #progress: InventoryProgress;
+  readonly #instances: InstanceStore;
+  readonly #hosts: HostStore;
+  readonly #reports: ReportStore;
+  readonly #faults: FaultRecorder;
+  readonly #stopping = new AbortController();
+  #unsubscribe: () => void = () => undefined;
+  #loading: Promise<void> | undefined;
+
+  constructor(options: InstanceRegistryOptions) {
+    const { database, log, clock = systemClock } = options;
+    this.#options = options;
+    this.#memory = new InstanceMemory(clock);
+    this.#progress = new InventoryProgress(clock);
+    this.#instances = new InstanceStore(database, options);
+    this.#hosts = new HostStore(database, options);
+    this.#reports = new ReportStore(database, options);
+    this.#faults = new FaultRecorder(database, log);
+  }
+
+  /** Fills the memory as soon as Postgres is there, and again each time it comes back. */
+  start(): void {
+    this.#faults.start();
+    this.#unsubscribe = this.#options.database.onReady(() => {
+      this.#loading ??= this.#load();
+    });
+  }
+
+  /** Ends the filling and the recording of faults. Twice is harmless. */
+  async stop(): Promise<void> {
+    this.#unsubscribe();
+    this.#stopping.abort();
+    await this.#loading;
+    await this.#faults.stop();
+  }
+
+  /** True once the memory has been filled for the first time. */
+  isLoaded(): boolean {
+    return this.#progress.isLoaded;
+  }
+
+  /** Resolves when no filling of the memory is under way: it is filled, or Postgres went away. */
+  async loaded(): Promise<void> {
+    await this.#loading;
+  }
+
+  /** True while an unknown instance may still turn up; at most 15 s after the memory was filled. */
+  inventoryPending(): boolean {
+    return this.#progress.isPending;
+  }
+
+  /** An instance from memory; never a tombstone. */
+  find(uuid: string): Instance | undefined {
+    return this.#memory.find(uuid);
+  }
+
+  /** An instance from Postgres, for a uuid that memory does not have. That it is unknown is not remembered. */
+  async findFresh(uuid: string): Promise<Instance | undefined> {
+    const instance = await this.#instances.find(uuid);
+    if (instance) this.#memory.take([instance]);
+    return instance?.deleted ? undefined : instance;
+  }
+
+  /** True once this controller has the host's whole inventory over the present stream. */
+  isHostComplete(host: string): boolean {
+    return this.#progress.isComplete(host);
+  }
+
+  /** How many instances the memory holds. */
+  count(): number {
+    return this.#memory.size;
+  }
+
+  /** How many instances are claimed as running by two hosts. */
+  conflictCount(): number {
+    return this.#memory.conflicts;
+  }
+
+  /** The streams of agents to this controller. */
+  streams(): readonly HostStream[] {
+    return this.#progress.streams;
+  }
+
+  /** Lets an agent in; from here on its host is up. A later Hello of the same host replaces the stream. */
+  async welcomeHost(hello: HostHello): Promise<HostStream> {
+    const stream = await this.#hosts.welcome(this.#options.controllerId, hello);
+    this.#progress.opened(stream);
+    return stream;
+  }
+
+  /** A stream ended; another one of the same host is left alone. Never fails: what Postgres misses is made good later. */
+  async hostDisconnected(stream: HostStream): Promise<void> {
+    this.#progress.closed(stream);
+    try {
+      this.#memory.take(await this.#hosts.disconnect(stream));
+    } catch (error) {
+      this.#options.log.debug({ err: error, host: stream.host }, "the end of a stream is recorded later");
+    }
+  }
+
+  /** What an agent says of its hypervisor; ignored where another process speaks for the host by now. */
+  async setHypervisor(stream: HostStream, report: HypervisorReport): Promise<void> {
+    await this.#hosts.setHypervisor(stream, report);
+  }
+
+  /** Applies a whole inventory; the host counts as complete unless the stream has been superseded. */
+  async applySnapshot(
+    stream: HostStream,
+    report: Pick<SnapshotReport, "sequence" | "domains">,
+  ): Promise<ReportOutcome> {
+    checkSequence(report.sequence);
+    const { host, generation } = stream;
+    const result = await this.#reports.applySnapshot({ ...report, host, generation }, this.#memory.onHost(host));
+    if (result.outcome !== "superseded") this.#progress.completed(stream);
+    return this.#remember(result);
+  }
+
+  /** Applies one change. Await each report of a stream before the next. */
+  async applyEvent(
+    stream: HostStream,
+    report: Pick<EventReport, "sequence" | "kind" | "domain">,
+  ): Promise<ReportOutcome> {
+    checkSequence(report.sequence);
+    const { host, generation } = stream;
+    return this.#remember(await this.#reports.applyEvent({ ...report, host, generation }));
+  }
+
+  /** Creates, replaces or revives the orchestrator's half; twice the same changes nothing. */
+  async register(registration: InstanceRegistration): Promise<Instance> {
+    return this.#takeOne(await this.#instances.register(registration));
+  }
+
+  /** Changes some fields. INSTANCE_NOT_FOUND; INVALID_ARGUMENT for `host` while an agent claims the domain. */
+  async update(uuid: string, changes: InstanceChanges): Promise<Instance> {
+    return this.#takeOne(await this.#instances.update(uuid, changes));
+  }
+
+  /** Leaves a tombstone, deletes all tokens and says how many. INSTANCE_NOT_FOUND the second time. */
+  async delete(uuid: string, actor: AuditActor): Promise<number> {
+    const { tombstone, tokens } = await this.#instances.delete(uuid, actor);
+    this.#memory.take([tombstone]);
+    return tokens;
+  }
+
+  /** One page of instances, by uuid. INVALID_ARGUMENT for a page token of another list. */
+  list(filters: InstanceFilters, page: PageRequest): Promise<Page<Instance>> {
+    return this.#instances.list(filters, page);
+  }
+
+  /** One page of hosts, by name. */
+  async listHosts(page: PageRequest): Promise<Page<Host>> {
+    const hosts = (await this.#hosts.list(page)).map((host) => ({
+      ...host,
+      connected: this.#progress.isConnected(host.host),
+      inventoryComplete: this.#progress.isComplete(host.host),
+    }));
+    return pageOf(hosts, page, {}, ({ host }) => host);
+  }
+
+  /** Records a failure on the host's side in the background. */
+  recordFault(fault: InstanceFault): void {
+    this.#faults.record(fault);
+  }
+
+  /** The last ten faults of an instance, newest first. */
+  faults(uuid: string): Promise<readonly RecordedFault[]> {
+    return this.#faults.read(uuid);
+  }
+
+  /** Resolves when every fault recorded so far is written or dropped. */
+  faultsWritten(): Promise<void> {
+    return this.#faults.idle();
+  }
+
+  /** What a sweep has to do for instances and hosts. */
+  sweepTasks(): readonly SweepTask[] {
+    return [
+      { name: "disputes", run: (querier) => this.#settleDisputes(querier) },
+      { name: "undefined instances", run: (querier) => this.#purgeUndefined(querier) },
+      { name: "tombstones", run: purgeTombstones },
+      { name: "gone claims", run: purgeClaims },
+      { name: "dead controllers", run: purgeControllers },
+    ];
+  }
+
+  async #settleDisputes(querier: Querier): Promise<number> {
+    this.#memory.take(await settleDisputes(querier, PURGE_BATCH, this.#options));
+    return 0;
+  }
+
+  async #purgeUndefined(querier: Querier): Promise<number> {
+    const uuids = await purgeUndefined(querier);
+    this.#memory.drop(uuids);
+    return uuids.length;
+  }
+
+  #remember({ outcome, instances }: ReportResult): ReportOutcome {
+    this.#memory.take(instances);
+    return outcome;
+  }
+
+  #takeOne(instance: Instance): Instance {
+    this.#memory.take([instance]);
+    return instance;
+  }
+
+  async #load(): Promise<void> {
+    const backoff = new Backoff(DB_RECONNECT_BACKOFF);
+    while (this.#options.database.isReady()) {
+      try {
+        await this.#loadAll();
+        break;
+      } catch (error) {
+        this.#options.log.warn({ err: error }, "could not read the inventory; trying again");
+        if (!(await pause(backoff.next(), this.#stopping.signal))) break;
+      }
+    }
+    this.#loading = undefined;
+  }
+
+  async #loadAll(): Promise<void> {
+    const before = this.#memory.snapshot();
+    const seen = new Set<string>();
+    const hosts = await this.#hosts.names();
+    let batch: readonly Instance[] = [];
+    do {
+      batch = await this.#instances.readAfter(batch.at(-1)?.uuid ?? FIRST_UUID, LOAD_BATCH);
+      this.#memory.take(batch);
+      for (const { uuid } of batch) seen.add(uuid);
+    } while (batch.length === LOAD_BATCH && !this.#stopping.signal.aborted);
+    this.#memory.dropUnseen(before, seen);
+    this.#progress.loaded(hosts);
+  }
+}
+
+/** The wire's numbers are unsigned; half of them must do. */
+function checkSequence(sequence: bigint): void {
+  if (sequence < 0n || sequence > MOST_BIGINT) throw invalid("sequence", "is out of range");
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from "node:crypto";
+import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_PAGE_TOKEN_LENGTH } from "../lib/limits.js";
+import { invalid } from "../lib/validate.js";
+import type { Page, PageRequest } from "./instance.js";
+
+/** How many rows a page has. */
+export function pageSize(request: PageRequest): number {
+  return request.size === 0 ? DEFAULT_PAGE_SIZE : Math.min(request.size, MAX_PAGE_SIZE);
+}
+
+/** The key after which the page begins; undefined for the first. INVALID_ARGUMENT for a token of another list. */
+export function pageStart(request: PageRequest, filters: object): string | undefined {
+  if (request.token === "") return undefined;
+  const bytes = Buffer.from(request.token.slice(0, MAX_PAGE_TOKEN_LENGTH + 1), "base64url");
+  const text = bytes.toString("utf8");
+  const mark = fingerprint(filters);
+  if (request.token.length > MAX_PAGE_TOKEN_LENGTH || !text.startsWith(mark)) {
+    throw invalid("page_token", "must be the next_page_token of a page with the same filters");
+  }
+  return text.slice(mark.length);
+}
+
+/** A page from up to one row more than it has; that row only tells that there is another page. */
+export function pageOf<T>(
+  rows: readonly T[],
+  request: PageRequest,
+  filters: object,
+  keyOf: (row: T) => string,
+): Page<T> {
+  const items = rows.slice(0, pageSize(request));
+  const last = items.at(-1);
+  if (rows.length === items.length || last === undefined) return { items, nextPageToken: "" };
+  return { items, nextPageToken: Buffer.from(fingerprint(filters) + keyOf(last)).toString("base64url") };
+}
+
+/** Sixteen characters that stand for the filters, so that a token is not used with others by mistake. */
+function fingerprint(filters: object): string {
+  const set = Object.entries(filters).filter(([, value]) => value !== undefined);
+  return createHash("sha256").update(JSON.stringify(set.sort())).digest("hex").slice(0, 16);
+}

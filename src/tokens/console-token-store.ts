@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+import { actorValues, insertAudit } from "../audit/audit-log.js";
+import type { AuditActor } from "../audit/audit-log.js";
+import type { Querier } from "../db/connection.js";
+import { PURGE_BATCH } from "../lib/limits.js";
+import { ServiceError } from "../lib/service-error.js";
+import { hashToken } from "./token.js";
+
+/** What a token stands for. */
+export interface ConsoleTarget {
+  readonly instanceUuid: string;
+  readonly consoleType: string;
+  /** The address that proxies dial. */
+  readonly host: string;
+  readonly port: number | undefined;
+  readonly tlsPort: number | undefined;
+  readonly internalAccessPath: string | undefined;
+}
+
+// Strictly greater, as Nova compares: in the second named by expires the token is already refused.
+const LOOK_UP = `
+  with found as (
+    select id, instance_uuid, console_type, host, port, tls_port, internal_access_path from console_auth_tokens
+    where token_hash = $1::text and redeemed_at is null and expires > extract(epoch from now())
+  ), noted as (
+    ${insertAudit(
+      { action: "looked-up", actorAt: 2, instanceUuid: "instance_uuid", consoleType: "console_type", tokenId: "id" },
+      "from found",
+    )}
+  )
+  select instance_uuid as "instanceUuid", console_type as "consoleType", host, port, tls_port as "tlsPort",
+    internal_access_path as "internalAccessPath" from found`;
+
+const REVOKE = `
+  with revoked as (
+    delete from console_auth_tokens where instance_uuid = $1::uuid and redeemed_at is null returning id
+  ), noted as (
+    ${insertAudit({
+      action: "revoked",
+      actorAt: 2,
+      reason: "'requested'",
+      instanceUuid: "$1::uuid",
+      tokenCount: "(select count(*) from revoked)",
+    })}
+  )
+  select count(*)::integer as count from revoked`;
+
+const PURGE = `
+  with purged as (
+    delete from console_auth_tokens where id in
+      (select id from console_auth_tokens where expires <= extract(epoch from now()) limit $1 for update skip locked)
+    returning id
+  )
+  select count(*)::integer as count from purged`;
+
+interface Count {
+  readonly count: number;
+}
+
+/** Tokens that exist. */
+export class ConsoleTokenStore {
+  readonly #database: Querier;
+
+  constructor(database: Querier) {
+    this.#database = database;
+  }
+
+  /** What an unexpired, unredeemed token stands for; it is not consumed. Otherwise TOKEN_NOT_FOUND. */
+  async lookup(token: string, actor: AuditActor): Promise<ConsoleTarget> {
+    const values = [hashToken(token), ...actorValues(actor)];
+    const [row] = await this.#database.query<NullableTarget>({ name: "tokens-lookup", text: LOOK_UP, values });
+    if (!row) throw new ServiceError("TOKEN_NOT_FOUND", "the token is unknown, used or expired");
+    return {
+      ...row,
+      port: row.port ?? undefined,
+      tlsPort: row.tlsPort ?? undefined,
+      internalAccessPath: row.internalAccessPath ?? undefined,
+    };
+  }
+
+  /** Deletes the unredeemed tokens of an instance and says how many; a second call answers 0. */
+  async revoke(instanceUuid: string, actor: AuditActor): Promise<number> {
+    const values = [instanceUuid, ...actorValues(actor)];
+    const [row] = await this.#database.query<Count>({ name: "tokens-revoke", text: REVOKE, values });
+    return row?.count ?? 0;
+  }
+}
+
+type NullableTarget = { readonly [Key in keyof ConsoleTarget]: Exclude<ConsoleTarget[Key], undefined> | null } & {
+  readonly instanceUuid: string;
+  readonly consoleType: string;
+  readonly host: string;
+};
+
+/** Deletes a batch of expired tokens, redeemed or not, and says how many. */
+export async function purgeExpiredTokens(querier: Querier): Promise<number> {
+  const [row] = await querier.query<Count>({ text: PURGE, values: [PURGE_BATCH] });
+  return row?.count ?? 0;
+}

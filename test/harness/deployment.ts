@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole spicegate for a scenario: a controller and an agent as real processes over a database of their own. Whatever
+// tokens a scenario is given are looked for in the logs and the database when it stops: none may be there.
+import { credentials } from "@grpc/grpc-js";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { ChildProgram } from "../../demo/child-program.js";
+import { freePort } from "../../demo/ports.js";
+import { createRunFolder, removeRunFolder } from "../../demo/run-folder.js";
+import { agentProgram, controllerProgram } from "../../demo/spicegate-programs.js";
+import { waitUntil } from "../../demo/wait-until.js";
+import type { GetSpiceConsoleResponse } from "../../proto/gen/spicegate/console/v1/console.js";
+import { ConsoleServiceClient } from "../../proto/gen/spicegate/console/v1/console.js";
+import { InventoryServiceClient } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
+import { dumpDatabase } from "./database-dump.js";
+import type { CallOptions, CallResult } from "./grpc-client.js";
+import { callUnary } from "./grpc-client.js";
+import { createDatabase } from "./test-database.js";
+
+/** Settings by section, laid over the harness' own. */
+export type Settings = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** What a deployment is made from. */
+export interface DeploymentOptions {
+  /** A migrated database; by default a new one on the shared server. */
+  readonly databaseUrl?: string;
+  /** The agent's libvirt; without one no agent is started. */
+  readonly libvirtUri?: string;
+  readonly host?: string;
+  readonly controller?: Settings;
+  readonly agent?: Settings;
+}
+
+const HOST = "host-1";
+
+/** A running controller with its agent. */
+export class Deployment {
+  readonly folder: string;
+  readonly databaseUrl: string;
+  /** The addresses of the controller's listeners. */
+  readonly api: string;
+  readonly agents: string;
+  readonly telemetry: string;
+  readonly host: string;
+  readonly console: ConsoleServiceClient;
+  readonly inventory: InventoryServiceClient;
+  readonly controller: ChildProgram;
+  /** The agent on `host`, where the deployment has one. */
+  readonly agent: ChildProgram | undefined;
+  readonly #tokens = new Set<string>();
+  readonly #programs: ChildProgram[] = [];
+
+  private constructor(folder: string, databaseUrl: string, ports: readonly number[], options: DeploymentOptions) {
+    const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0] = ports;
+    this.folder = folder;
+    this.databaseUrl = databaseUrl;
+    this.api = `127.0.0.1:${api}`;
+    this.agents = `127.0.0.1:${agents}`;
+    this.telemetry = `127.0.0.1:${telemetry}`;
+    this.host = options.host ?? HOST;
+    this.console = new ConsoleServiceClient(this.api, credentials.createInsecure());
+    this.inventory = new InventoryServiceClient(this.api, credentials.createInsecure());
+    this.controller = this.#createController(options.controller);
+    this.agent =
+      options.libvirtUri === undefined
+        ? undefined
+        : this.addAgent(this.host, options.libvirtUri, `127.0.0.1:${agentTelemetry}`, options.agent);
+  }
+
+  /** A deployment of which nothing has been started. */
+  static async create(options: DeploymentOptions = {}): Promise<Deployment> {
+    const databaseUrl = options.databaseUrl ?? (await createDatabase());
+    const ports = [await freePort(), await freePort(), await freePort(), await freePort()];
+    return new Deployment(createRunFolder(), databaseUrl, ports, options);
+  }
+
+  /** Starts a controller and, where `libvirtUri` is given, an agent; returns when both are ready. */
+  static async start(options: DeploymentOptions = {}): Promise<Deployment> {
+    const deployment = await Deployment.create(options);
+    try {
+      await deployment.controller.start();
+      await deployment.agent?.start();
+      return deployment;
+    } catch (error) {
+      await deployment.stop();
+      throw error;
+    }
+  }
+
+  /** Another agent of this controller, not started. */
+  addAgent(host: string, libvirtUri: string, telemetry: string, overrides: Settings = {}): ChildProgram {
+    const settings = {
+      agent: { host, controllers: [this.agents] },
+      libvirt: { uri: libvirtUri },
+      telemetry: { listen: telemetry },
+      log: { level: "debug" },
+    };
+    const name = `agent-${this.#programs.length}`;
+    return this.#add(agentProgram(this.#files(name, telemetry, merge(settings, overrides))));
+  }
+
+  /** Asks for a console and remembers its token, which must then be nowhere else. */
+  async getConsole(
+    instanceUuid: string,
+    options: CallOptions & { readonly consoleType?: string } = {},
+  ): Promise<CallResult<GetSpiceConsoleResponse>> {
+    const request = { instanceUuid, consoleType: options.consoleType ?? "" };
+    const result = await callUnary(this.console.getSpiceConsole.bind(this.console), request, options);
+    if (result.ok) this.#tokens.add(tokenOf(result.response.url));
+    return result;
+  }
+
+  /** Waits until the controller's API answers that it knows the instance. */
+  async knows(instanceUuid: string, ms = 10_000): Promise<void> {
+    const get = this.inventory.getInstance.bind(this.inventory);
+    const known = async (): Promise<boolean> => (await callUnary(get, { instanceUuid })).ok;
+    await waitUntil(known, { ms, what: `the controller to know ${instanceUuid}` });
+  }
+
+  /** Everything that the programs have logged. */
+  logs(): string {
+    const files = this.#programs.map(({ logFile }) => logFile);
+    return files.map((file) => (existsSync(file) ? readFileSync(file, "utf8") : "")).join("");
+  }
+
+  /** The controller's log, a parsed entry a line. */
+  controllerLog(): Record<string, unknown>[] {
+    const lines = readFileSync(this.controller.logFile, "utf8").trim().split("\n");
+    return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** Waits for an entry with these fields in the controller's log. */
+  async logged(fields: Readonly<Record<string, unknown>>, ms = 10_000): Promise<Record<string, unknown>> {
+    let found: Record<string, unknown> | undefined;
+    const find = (): boolean => {
+      const wanted = Object.entries(fields);
+      found = this.controllerLog().find((entry) => wanted.every(([name, value]) => entry[name] === value));
+      return found !== undefined;
+    };
+    await waitUntil(find, { ms, what: `the controller to log ${JSON.stringify(fields)}` });
+    return found ?? {};
+  }
+
+  /** The value of a metric of the controller, by its full sample name (labels included); 0 where there is none. */
+  async metric(sample: string): Promise<number> {
+    const response = await fetch(`http://${this.telemetry}/metrics`);
+    const lines = (await response.text()).split("\n");
+    return Number(lines.find((line) => line.startsWith(`${sample} `))?.slice(sample.length + 1) ?? 0);
+  }
+
+  /** Stops the programs, and fails where a token that was issued stands in a log or in the database. Twice is harmless. */
+  async stop(): Promise<void> {
+    this.console.close();
+    this.inventory.close();
+    try {
+      for (const program of [...this.#programs].reverse()) await program.stop();
+      await this.#assertNoTokens();
+    } finally {
+      await removeRunFolder(this.folder);
+    }
+  }
+
+  async #assertNoTokens(): Promise<void> {
+    if (this.#tokens.size === 0) return;
+    const places = { logs: this.logs(), database: await dumpDatabase(this.databaseUrl).catch(() => "") };
+    this.#tokens.forEach((token) => {
+      for (const [place, text] of Object.entries(places)) {
+        if (text.includes(token)) throw new Error(`a console token stands in plain in the ${place}`);
+      }
+    });
+    this.#tokens.clear();
+  }
+
+  #createController(overrides: Settings = {}): ChildProgram {
+    const settings = {
+      api: { listen: this.api },
+      agents: { listen: this.agents },
+      telemetry: { listen: this.telemetry },
+      database: { url: this.databaseUrl },
+      log: { level: "debug" },
+    };
+    return this.#add(controllerProgram(this.#files("controller", this.telemetry, merge(settings, overrides))));
+  }
+
+  #add(program: ChildProgram): ChildProgram {
+    this.#programs.push(program);
+    return program;
+  }
+
+  #files(
+    name: string,
+    telemetry: string,
+    settings: Settings,
+  ): { home: string; configFile: string; logFile: string; telemetry: string } {
+    const home = join(this.folder, "home");
+    mkdirSync(home, { recursive: true });
+    const configFile = join(this.folder, `${name}.yaml`);
+    writeFileSync(configFile, stringify(settings));
+    return { home, configFile, logFile: join(this.folder, `${name}.log`), telemetry };
+  }
+}
+
+/** The token of a console URL. */
+export function tokenOf(url: string): string {
+  const token = /#token=([\w-]{43})$/.exec(url)?.[1];
+  if (token === undefined) throw new Error("not a console URL");
+  return token;
+}
+
+function merge(base: Settings, overrides: Settings): Settings {
+  const sections = new Set([...Object.keys(base), ...Object.keys(overrides)]);
+  return Object.fromEntries([...sections].map((name) => [name, { ...base[name], ...overrides[name] }]));
+}

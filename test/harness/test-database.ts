@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import pg from "pg";
+import { EmbeddedPostgres } from "../../demo/embedded-postgres.js";
+import { migrate } from "../../src/db/migrate.js";
+import { Database } from "../../src/db/pool.js";
+import { silentLog } from "../../src/lib/log.js";
+
+// One server for the whole run of mocha, started by the first test file that needs it; one migrated template in it; a
+// database of its own for each file, cloned from the template.
+
+const TEMPLATE = "spicegate_template";
+
+let server: Promise<EmbeddedPostgres> | undefined;
+let databases = 0;
+
+/** The server that all databases of the run live in. Tests that kill a server start one of their own. */
+export function testServer(): Promise<EmbeddedPostgres> {
+  server ??= startServer();
+  return server;
+}
+
+async function startServer(): Promise<EmbeddedPostgres> {
+  const postgres = new EmbeddedPostgres();
+  await postgres.start();
+  await runStatement(postgres.url, `create database ${TEMPLATE}`);
+  await migrate({ url: postgres.databaseUrl(TEMPLATE) }, silentLog);
+  return postgres;
+}
+
+/** Runs one statement over a connection of its own and returns its rows. */
+export async function runStatement<Row extends pg.QueryResultRow>(
+  url: string,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<readonly Row[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<Row>(text, [...values])).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** How many console tokens a database holds. */
+export async function countTokens(url: string): Promise<number> {
+  const [row] = await runStatement<{ count: number }>(
+    url,
+    "select count(*)::integer as count from console_auth_tokens",
+  );
+  return row?.count ?? 0;
+}
+
+/** A new database: migrated, or empty. */
+export async function createDatabase(kind: "migrated" | "empty" = "migrated"): Promise<string> {
+  const postgres = await testServer();
+  databases += 1;
+  const name = `test_${databases}`;
+  const template = kind === "migrated" ? ` template ${TEMPLATE}` : "";
+  await runStatement(postgres.url, `create database ${name}${template}`);
+  return postgres.databaseUrl(name);
+}
+
+/** A migrated database of its own with the program's way to it. */
+export class TestDatabase {
+  readonly url: string;
+  readonly database: Database;
+
+  private constructor(url: string, database: Database) {
+    this.url = url;
+    this.database = database;
+  }
+
+  static async create(): Promise<TestDatabase> {
+    const url = await createDatabase();
+    const database = new Database({ url, log: silentLog });
+    await database.start();
+    return new TestDatabase(url, database);
+  }
+
+  /** Runs one statement and returns its rows. */
+  sql<Row>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
+    return this.database.query<Row>({ text, values });
+  }
+
+  /** Empties every table but the one that names the schema's version. */
+  async clear(): Promise<void> {
+    await this.sql(`truncate controllers, hosts, instances, instance_faults, domain_claims, agent_streams,
+      console_auth_tokens, audit_events`);
+  }
+
+  async stop(): Promise<void> {
+    await this.database.stop();
+  }
+}
+
+// Mocha runs this after the last test of the last file.
+after("stop the Postgres of the tests", async function () {
+  this.timeout(20_000);
+  const started = await server;
+  await started?.stop();
+});
