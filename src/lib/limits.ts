@@ -78,6 +78,8 @@ export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 // Postgres.
 export const DB_STATEMENT_MS = 2_000;
 export const DB_CONNECT_MS = 1_000;
+// A migration is run by a person or a deployment, once: there is time for a busy machine.
+export const MIGRATE_CONNECT_MS = 10_000;
 export const DB_POOL_SIZE = 10;
 export const DB_QUEUE = 200;
 // The client's own deadline for a statement: only a Postgres that is frozen or cut off is later than its time-out.

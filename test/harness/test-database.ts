@@ -21,10 +21,15 @@ export function testServer(): Promise<EmbeddedPostgres> {
 
 async function startServer(): Promise<EmbeddedPostgres> {
   const postgres = new EmbeddedPostgres();
-  await postgres.start();
-  await runStatement(postgres.url, `create database ${TEMPLATE}`);
-  await migrate({ url: postgres.databaseUrl(TEMPLATE) }, silentLog);
-  return postgres;
+  try {
+    await postgres.start();
+    await runStatement(postgres.url, `create database ${TEMPLATE}`);
+    await migrate({ url: postgres.databaseUrl(TEMPLATE) }, silentLog);
+    return postgres;
+  } catch (error) {
+    await postgres.stop();
+    throw error;
+  }
 }
 
 /** Runs one statement over a connection of its own and returns its rows. */
