@@ -8,6 +8,7 @@ import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { Caller } from "./caller.js";
+import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { requestIdFrom } from "./request-context.js";
 import { statusFromError } from "./status-from-error.js";
@@ -66,6 +67,7 @@ export class UnaryHandlers {
     if (this.#options.draining()) {
       throw new ServiceError("DRAINING", "this controller is stopping; call again, another one answers");
     }
+    if (request instanceof MalformedMessage) throw request.error;
     return method(request, context);
   }
 
