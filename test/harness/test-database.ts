@@ -47,6 +47,23 @@ export async function runStatement<Row extends pg.QueryResultRow>(
   }
 }
 
+/** Does something while a transaction of the test's own holds the locks that a statement takes; `unlock` ends it early. */
+export async function whileLocked(
+  url: string,
+  [text, values]: readonly [text: string, values?: readonly unknown[]],
+  work: (unlock: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query("begin");
+    await client.query(text, values === undefined ? undefined : [...values]);
+    await work(async () => void (await client.query("commit")));
+  } finally {
+    await client.end();
+  }
+}
+
 /** How many console tokens a database holds. */
 export async function countTokens(url: string): Promise<number> {
   const [row] = await runStatement<{ count: number }>(
