@@ -37,7 +37,7 @@ export function agentProgram(options: SpicegateProgramOptions): ChildProgram {
 export async function migrate(configFile: string, logFile: string): Promise<void> {
   const args = [CONTROLLER, "migrate", "--config", configFile];
   const said = await promisify(execFile)(process.execPath, args, { timeout: MIGRATE_MS });
-  await appendFile(logFile, said.stdout + said.stderr);
+  await appendFile(logFile, said.stdout + said.stderr, { mode: 0o600 });
 }
 
 /** Whether the program behind this telemetry address says that it can be used. */

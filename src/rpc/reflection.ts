@@ -10,21 +10,25 @@ const DESCRIPTORS = new URL("../../../proto/gen/spicegate.binpb", import.meta.ur
 
 /** Adds gRPC server reflection (v1 and v1alpha) for the named services, so that grpcurl needs no proto files. */
 export function addReflection(server: Server, services: string[]): void {
-  new ReflectionService(filesAsDefinition(readFileSync(DESCRIPTORS)), { services }).addToServer(server);
+  new ReflectionService(definition(), { services }).addToServer(server);
 }
 
 /**
- * The files of a FileDescriptorSet, byte for byte. Read by proto-loader they would come out merged by package and
- * without their imports, and clients that check what they are told, such as grpcurl and buf, could not use them.
+ * The files as buf describes them. proto-loader would put them together anew, by package and without their imports, and
+ * clients such as buf could not use the result; the reflection service reads nothing but the files' bytes.
  */
-function filesAsDefinition(set: Buffer): PackageDefinition {
+function definition(): PackageDefinition {
+  const fileDescriptorProtos = fileDescriptors(readFileSync(DESCRIPTORS));
+  return { spicegate: { format: "Protocol Buffer 3 EnumDescriptorProto", type: {}, fileDescriptorProtos } };
+}
+
+/** The encoded files of a google.protobuf.FileDescriptorSet, whose only field is `repeated FileDescriptorProto file`. */
+function fileDescriptors(set: Uint8Array): Buffer[] {
   const reader = new BinaryReader(set);
-  const fileDescriptorProtos: Buffer[] = [];
+  const files: Buffer[] = [];
   while (reader.pos < reader.len) {
-    // `repeated FileDescriptorProto file = 1` is all that a set has.
     reader.tag();
-    fileDescriptorProtos.push(Buffer.from(reader.bytes()));
+    files.push(Buffer.from(reader.bytes()));
   }
-  // Reflection looks at the files of a definition only; of all kinds of entries this one has the least besides them.
-  return { files: { format: "Protocol Buffer 3 EnumDescriptorProto", type: {}, fileDescriptorProtos } };
+  return files;
 }

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { LoadResult } from "./load.js";
+import type { ProcessName, Round, Series } from "./measurement.js";
+import { middle, ratio } from "./measurement.js";
+
+/** The memory of each process, in MiB. */
+export type Memory = Readonly<Record<ProcessName, number>>;
+
+/** All that a run of the benchmark found out. */
+export interface Findings {
+  readonly series: readonly Series[];
+  /** Refusals from the moment on at which the host's agent was killed. */
+  readonly hostDown: LoadResult;
+  /** Before the first call, after the last one, and the bare path's after its last one. */
+  readonly idle: Memory;
+  readonly loaded: Memory;
+  readonly bareLoaded: Memory;
+}
+
+/** The product and the bare path under the same load. */
+export interface Pair {
+  readonly product: Series;
+  readonly bare: Series;
+}
+
+/** What was promised, and what was found. */
+export interface Verdict {
+  readonly what: string;
+  readonly budget: string;
+  readonly found: string;
+  readonly kept: boolean;
+}
+
+const MOST_P50_RATIO = 1.3;
+const LEAST_THROUGHPUT_RATIO = 0.8;
+const MOST_REFUSAL_MS = 10;
+const MOST_IDLE_MIB = 300;
+
+/** Product and bare path side by side, one pair for each load. */
+export function pairsOf({ series }: Findings): Pair[] {
+  return series.flatMap((product) => {
+    if (!product.subject.name.startsWith("GetSpiceConsole")) return [];
+    const name = product.subject.name.replace("GetSpiceConsole", "bare path");
+    const { callers } = product.subject;
+    const bare = series.find(({ subject }) => subject.name === name && subject.callers === callers);
+    return bare ? [{ product, bare }] : [];
+  });
+}
+
+/** Compares what was found with what was promised. */
+export function judge(findings: Findings): Verdict[] {
+  const { hostDown, idle } = findings;
+  const pairs = pairsOf(findings);
+  const mib = idle.controller + idle.agent;
+  return [
+    ...pairs.filter(({ product }) => product.subject.callers === 1).map(judgeLatency),
+    ...pairs.filter(({ product }) => product.subject.callers === 32).map(judgeThroughput),
+    {
+      what: "a host that is down, p99",
+      budget: `≤ ${MOST_REFUSAL_MS} ms`,
+      found: `${hostDown.p99.toFixed(2)} ms`,
+      kept: hostDown.p99 <= MOST_REFUSAL_MS,
+    },
+    {
+      what: "memory of controller and agent, idle",
+      budget: `≤ ${MOST_IDLE_MIB} MiB`,
+      found: `${mib.toFixed(0)} MiB`,
+      kept: mib <= MOST_IDLE_MIB,
+    },
+  ];
+}
+
+function judgeLatency({ product, bare }: Pair): Verdict {
+  const figure = (round: Round): number => round.p50;
+  const found = ratio(product, bare, figure);
+  return {
+    what: `${product.subject.name}, one caller, p50`,
+    budget: `≤ ${MOST_P50_RATIO} × the bare path's`,
+    found: `${found.toFixed(2)} × (${middle(product, figure).toFixed(2)} ms to ${middle(bare, figure).toFixed(2)} ms)`,
+    kept: found <= MOST_P50_RATIO,
+  };
+}
+
+function judgeThroughput({ product, bare }: Pair): Verdict {
+  const figure = (round: Round): number => round.perSecond;
+  const found = ratio(product, bare, figure);
+  return {
+    what: `${product.subject.name}, 32 callers, calls a second`,
+    budget: `≥ ${LEAST_THROUGHPUT_RATIO * 100} % of the bare path's`,
+    found: `${(found * 100).toFixed(0)} % (${middle(product, figure).toFixed(0)} to ${middle(bare, figure).toFixed(0)})`,
+    kept: found >= LEAST_THROUGHPUT_RATIO,
+  };
+}

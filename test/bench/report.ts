@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Findings, Memory } from "./findings.js";
+import { judge, pairsOf } from "./findings.js";
+import type { Round, Series } from "./measurement.js";
+import { middle, PROCESSES, ratio } from "./measurement.js";
+
+type Cells = readonly (string | number)[];
+
+/** The findings as tables in Markdown, which are as readable on a terminal. */
+export function tables(findings: Findings): string {
+  return [
+    "## Budgets",
+    budgetTable(findings),
+    "## Latency and throughput",
+    latencyTable(findings),
+    "## Beside the bare path",
+    ratioTable(findings),
+    "## CPU time per call",
+    cpuTable(findings),
+    "## Memory",
+    memoryTable(findings),
+  ].join("\n\n");
+}
+
+function budgetTable(findings: Findings): string {
+  const rows = judge(findings).map(({ what, budget, found, kept }) => [what, budget, found, kept ? "kept" : "MISSED"]);
+  return table(["what", "budget", "found", ""], rows);
+}
+
+function latencyTable({ series, hostDown }: Findings): string {
+  const rows = series.map((one) => [
+    one.subject.name,
+    one.subject.callers,
+    ...[p50, p95, p99].map((figure) => middle(one, figure).toFixed(2)),
+    middle(one, perSecond).toFixed(0),
+  ]);
+  const { count, elapsedMs, ...down } = hostDown;
+  const refusals = [down.p50, down.p95, down.p99].map((value) => value.toFixed(2));
+  rows.push(["refused: host is down", 1, ...refusals, ((count * 1_000) / elapsedMs).toFixed(0)]);
+  return table(["", "callers", "p50 ms", "p95 ms", "p99 ms", "a second"], rows);
+}
+
+function ratioTable(findings: Findings): string {
+  const rows = pairsOf(findings).map(({ product, bare }) => [
+    product.subject.name,
+    product.subject.callers,
+    ...[p50, p95, p99, perSecond, cpu].map((figure) => ratio(product, bare, figure).toFixed(2)),
+  ]);
+  return table(["ours : bare path", "callers", "p50", "p95", "p99", "a second", "CPU per call"], rows);
+}
+
+function cpuTable({ series }: Findings): string {
+  const rows = series.filter(({ rounds }) => rounds[0]?.cpuMs !== undefined).map(cpuRow);
+  return table(["CPU ms per call", "callers", ...PROCESSES, "together"], rows);
+}
+
+function cpuRow(one: Series): Cells {
+  const each = PROCESSES.map((name) => middle(one, (round) => round.cpuMs?.[name] ?? 0).toFixed(2));
+  return [one.subject.name, one.subject.callers, ...each, middle(one, cpu).toFixed(2)];
+}
+
+function memoryTable({ idle, loaded, bareLoaded }: Findings): string {
+  const row = (name: string, memory: Memory): Cells => [name, ...PROCESSES.map((process) => memory[process].toFixed(0))];
+  const rows = [row("idle", idle), row("after the load", loaded), row("bare path after the load", bareLoaded)];
+  return table(["MiB", ...PROCESSES], rows);
+}
+
+function table(head: Cells, rows: readonly Cells[]): string {
+  const widths = head.map((_, column) => Math.max(3, ...[head, ...rows].map((row) => String(row[column]).length)));
+  const line = (row: Cells): string => `| ${row.map((cell, column) => pad(cell, widths[column])).join(" | ")} |`;
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+}
+
+function pad(cell: string | number, width = 0): string {
+  return String(cell).padEnd(width);
+}
+
+const p50 = (round: Round): number => round.p50;
+const p95 = (round: Round): number => round.p95;
+const p99 = (round: Round): number => round.p99;
+const perSecond = (round: Round): number => round.perSecond;
+const cpu = ({ cpuMs }: Round): number => PROCESSES.reduce((sum, name) => sum + (cpuMs?.[name] ?? 0), 0);
