@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { once } from "node:events";
+import type { AddressInfo, Socket } from "node:net";
+import { connect, createServer } from "node:net";
 import type { StreamState } from "../../../agent/controller-stream.js";
 import { ControllerStream } from "../../../agent/controller-stream.js";
 import type { Reply } from "../../../proto/gen/spicegate/agent/v1/agent.js";
@@ -51,13 +54,13 @@ describe("ControllerStream", () => {
   });
 
   /** Starts a stream with waits of a few milliseconds; with a clock, time stands still but for the test. */
-  function start(options: { clock?: FakeClock; backoffMs?: number } = {}): void {
+  function start(options: { clock?: FakeClock; backoffMs?: number; address?: string } = {}): void {
     clock = options.clock;
     parts = new AgentParts(options.clock);
     parts.hypervisor.put(aDomain(1));
     const bounds = { firstMs: options.backoffMs ?? 2, mostMs: 10 };
     stream = new ControllerStream({
-      address: controller.address,
+      address: options.address ?? controller.address,
       context: parts.context,
       onState: (state) => states.push(state),
       backoff: new Backoff(bounds, () => 0.5),
@@ -197,7 +200,7 @@ describe("ControllerStream", () => {
     });
 
     it("stops the work of requests that nobody waits for any more", async () => {
-      const peer = await connected();
+      const peer = await connected({ clock: new FakeClock() });
       parts.hypervisor.ignoreNext();
       peer.request(ask());
       await until("the question", () => parts.hypervisor.open === 1);
@@ -223,6 +226,28 @@ describe("ControllerStream", () => {
       await inState("waiting");
     });
 
+    it("keeps to one connection with a controller that is frozen", async () => {
+      const accepted: Socket[] = [];
+      const frozen = createServer((socket) => accepted.push(socket.on("error", () => undefined)));
+      await once(frozen.listen(0, "127.0.0.1"), "listening");
+      const { port } = frozen.address() as AddressInfo;
+      const time = new FakeClock();
+      start({ clock: time, address: `127.0.0.1:${port}` });
+      await until("a connection", () => accepted.length === 1);
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        await inState("connecting");
+        time.advance(WELCOME_MS);
+        await inState("waiting");
+        time.advance(10);
+      }
+      // Another connection of the agent would have been accepted before this one, which is the test's own.
+      connect(port, "127.0.0.1").on("error", () => undefined);
+      await until("the test's connection", () => accepted.length > 1);
+      expect(accepted).to.have.length(2);
+      frozen.close();
+      for (const socket of accepted) socket.destroy();
+    });
+
     it("respects the earliest time that a refusal names", async () => {
       controller.greeting = "refuse";
       controller.refusal = { reason: 4, message: "no database", retryAfterMs: 5_000 };
@@ -238,6 +263,20 @@ describe("ControllerStream", () => {
       await reconnectsAfter(2);
       await controller.nextStream();
       await reconnectsAfter(4);
+    });
+
+    it("waits only briefly again after it had been welcome", async () => {
+      controller.greeting = "refuse";
+      start({ clock: new FakeClock(), backoffMs: 4 });
+      await controller.nextStream();
+      await reconnectsAfter(2);
+      await controller.nextStream();
+      controller.greeting = "welcome";
+      await reconnectsAfter(4);
+      const peer = await controller.nextStream();
+      await peer.next("inventorySnapshot");
+      peer.end();
+      await reconnectsAfter(2);
     });
 
     it("does not wait for weeks because of a wrong number", async () => {
@@ -329,7 +368,7 @@ describe("ControllerStream", () => {
       expect(await parts.metric("streams_cut_total")).to.equal(1);
       // What it wrote is what waits, and what the connection itself takes.
       const written = (await parts.metric("reports_total", { kind: "event" })) * 1_000;
-      expect(written).to.be.within(MAX_QUEUED_BYTES / 2, 3 * MAX_QUEUED_BYTES);
+      expect(written).to.be.within(0.8 * MAX_QUEUED_BYTES, 1.4 * MAX_QUEUED_BYTES);
       const next = await controller.nextStream().then(() => controller.nextStream());
       await next.next("inventorySnapshot");
     });
