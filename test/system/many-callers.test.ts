@@ -2,7 +2,6 @@
 import { expect } from "chai";
 import type { ClientUnaryCall } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
-import pg from "pg";
 import type { DemoMachine } from "../../demo/demo-machine.js";
 import { defineAndStart } from "../../demo/demo-machine.js";
 import { waitUntil } from "../../demo/wait-until.js";
@@ -12,7 +11,7 @@ import { Deployment } from "../harness/deployment.js";
 import type { CallResult } from "../harness/grpc-client.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
-import { countTokens, runStatement } from "../harness/test-database.js";
+import { countTokens, runStatement, whileLocked } from "../harness/test-database.js";
 
 const MOST_IN_FLIGHT = 256;
 
@@ -56,7 +55,8 @@ describe("many callers", function () {
   });
 
   it("leave no token behind when they go away while it is stored", async () => {
-    await withInstanceLocked(machine.uuid, async (unlock) => {
+    const lock = ["select from instances where instance_uuid = $1::uuid for update", [machine.uuid]] as const;
+    await whileLocked(deployment.databaseUrl, lock, async (unlock) => {
       const before = await countTokens(deployment.databaseUrl);
       const calls = [...start(machine.uuid, 5), ...start(machine.uuid, 1, 700)];
       await waitUntil(() => waitingStatements(deployment.databaseUrl, 6), { ms: 600, what: "statements that wait" });
@@ -100,18 +100,6 @@ describe("many callers", function () {
       const result = callUnary(console.getSpiceConsole.bind(console), request, { ms, onCall });
       return { call, result };
     });
-  }
-
-  async function withInstanceLocked(uuid: string, work: (unlock: () => Promise<void>) => Promise<void>): Promise<void> {
-    const client = new pg.Client({ connectionString: deployment.databaseUrl });
-    await client.connect();
-    try {
-      await client.query("begin");
-      await client.query("select from instances where instance_uuid = $1::uuid for update", [uuid]);
-      await work(async () => void (await client.query("commit")));
-    } finally {
-      await client.end();
-    }
   }
 });
 

@@ -208,6 +208,14 @@ describe("Ownership", () => {
     expect(registry.find(VM)?.host).to.equal("b");
   });
 
+  it("stays with the owner where the streams of both hosts are down", async () => {
+    await a.snapshot([domainOf(VM)]);
+    await b.snapshot([domainOf(VM)]);
+    await db.sql("delete from agent_streams");
+    await sweep("disputes");
+    expect(await stored(registry, VM)).to.include({ host: "a", conflictHost: "b" });
+  });
+
   describe("and tokens", () => {
     it("deletes unredeemed tokens when the instance moves, keeps redeemed ones, and says so in the audit", async () => {
       await a.snapshot([domainOf(VM)]);
@@ -347,6 +355,14 @@ describe("Ownership", () => {
       await b.event("started", domainOf(VM));
       expect(await registry.findFresh(VM)).to.equal(undefined);
       expect(registry.find(VM)).to.equal(undefined);
+    });
+
+    it("leaves a tombstone that knows no host, whatever agents say of the domain", async () => {
+      await a.snapshot([domainOf(VM)]);
+      await registry.delete(VM, ACTOR);
+      await b.event("started", domainOf(VM));
+      const rows = await db.sql("select host, claimed, name, deleted_at is not null as deleted from instances");
+      expect(rows).to.deep.equal([{ host: null, claimed: false, name: "", deleted: true }]);
     });
 
     it("comes back with empty columns when it is registered again, on the host that has it", async () => {
