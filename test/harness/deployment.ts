@@ -35,6 +35,9 @@ export interface DeploymentOptions {
   readonly heapMiB?: number;
 }
 
+/** A parsed line of a program's log. */
+export type LogEntry = Readonly<Record<string, unknown>>;
+
 const HOST = "host-1";
 
 /** A running controller with its agent. */
@@ -130,14 +133,18 @@ export class Deployment {
   }
 
   /** The controller's log, a parsed entry a line. */
-  controllerLog(): Record<string, unknown>[] {
-    const lines = readFileSync(this.controller.logFile, "utf8").trim().split("\n");
-    return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Record<string, unknown>);
+  controllerLog(): LogEntry[] {
+    return entriesOf(this.controller.logFile);
+  }
+
+  /** The agent's, likewise. */
+  agentLog(): LogEntry[] {
+    return this.agent ? entriesOf(this.agent.logFile) : [];
   }
 
   /** Waits for an entry with these fields in the controller's log. */
-  async logged(fields: Readonly<Record<string, unknown>>, ms = 10_000): Promise<Record<string, unknown>> {
-    let found: Record<string, unknown> | undefined;
+  async logged(fields: Readonly<Record<string, unknown>>, ms = 10_000): Promise<LogEntry> {
+    let found: LogEntry | undefined;
     const find = (): boolean => {
       const wanted = Object.entries(fields);
       found = this.controllerLog().find((entry) => wanted.every(([name, value]) => entry[name] === value));
@@ -207,6 +214,12 @@ export function tokenOf(url: string): string {
   const token = /#token=([\w-]{43})$/.exec(url)?.[1];
   if (token === undefined) throw new Error("not a console URL");
   return token;
+}
+
+/** The whole lines of a log; the last one may still be written. */
+function entriesOf(logFile: string): LogEntry[] {
+  const lines = readFileSync(logFile, "utf8").split("\n").slice(0, -1);
+  return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as LogEntry);
 }
 
 function merge(base: Settings, overrides: Settings): Settings {
