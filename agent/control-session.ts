@@ -175,10 +175,9 @@ export class ControlSession {
   }
 
   #endStream(end: SessionEnd): void {
-    const { call } = this.#dialled;
-    if (this.#phase === "ended" || call.writableEnded) return;
+    if (this.#phase === "ended") return;
     this.#setTimer(STREAM_END_MS, () => this.#finish(end));
-    call.end();
+    this.#dialled.call.end();
   }
 
   #cut(): void {

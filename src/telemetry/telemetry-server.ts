@@ -28,7 +28,12 @@ export class TelemetryServer implements Part {
 
   constructor(options: TelemetryOptions) {
     this.#options = options;
-    this.#server = createServer({ requestTimeout: TELEMETRY_REQUEST_MS, headersTimeout: TELEMETRY_REQUEST_MS });
+    this.#server = createServer({
+      requestTimeout: TELEMETRY_REQUEST_MS,
+      headersTimeout: TELEMETRY_REQUEST_MS,
+      // Node looks for requests that are late only now and then, by default twice a minute.
+      connectionsCheckingInterval: TELEMETRY_REQUEST_MS / 5,
+    });
     this.#server.on("request", (request, response) => this.#answer(request, response));
   }
 

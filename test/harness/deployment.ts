@@ -8,6 +8,7 @@ import { stringify } from "yaml";
 import type { ChildProgram } from "../../demo/child-program.js";
 import { freePort } from "../../demo/ports.js";
 import { createRunFolder, removeRunFolder } from "../../demo/run-folder.js";
+import type { SpicegateProgramOptions } from "../../demo/spicegate-programs.js";
 import { agentProgram, controllerProgram } from "../../demo/spicegate-programs.js";
 import { waitUntil } from "../../demo/wait-until.js";
 import type { GetSpiceConsoleResponse } from "../../proto/gen/spicegate/console/v1/console.js";
@@ -30,6 +31,8 @@ export interface DeploymentOptions {
   readonly host?: string;
   readonly controller?: Settings;
   readonly agent?: Settings;
+  /** Most memory for the long-lived objects of each program, in MiB. */
+  readonly heapMiB?: number;
 }
 
 /** A parsed line of a program's log. */
@@ -55,6 +58,7 @@ export class Deployment {
   readonly agent: ChildProgram | undefined;
   readonly #tokens = new Set<string>();
   readonly #programs: ChildProgram[] = [];
+  readonly #heapMiB: number | undefined;
 
   private constructor(folder: string, databaseUrl: string, ports: readonly number[], options: DeploymentOptions) {
     const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0] = ports;
@@ -65,6 +69,7 @@ export class Deployment {
     this.agents = `127.0.0.1:${agents}`;
     this.telemetry = `127.0.0.1:${telemetry}`;
     this.host = options.host ?? HOST;
+    this.#heapMiB = options.heapMiB;
     this.console = new ConsoleServiceClient(this.api, credentials.createInsecure());
     this.inventory = new InventoryServiceClient(this.api, credentials.createInsecure());
     this.controller = this.#createController(options.controller);
@@ -198,16 +203,12 @@ export class Deployment {
     return program;
   }
 
-  #files(
-    name: string,
-    telemetry: string,
-    settings: Settings,
-  ): { home: string; configFile: string; logFile: string; telemetry: string } {
+  #files(name: string, telemetry: string, settings: Settings): SpicegateProgramOptions {
     const home = join(this.folder, "home");
     mkdirSync(home, { recursive: true });
     const configFile = join(this.folder, `${name}.yaml`);
     writeFileSync(configFile, stringify(settings));
-    return { home, configFile, logFile: join(this.folder, `${name}.log`), telemetry };
+    return { home, configFile, logFile: join(this.folder, `${name}.log`), telemetry, heapMiB: this.#heapMiB };
   }
 }
 

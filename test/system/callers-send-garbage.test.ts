@@ -22,8 +22,8 @@ const MIB = 1024 * 1024;
 const CONSOLE = "/spicegate.console.v1.ConsoleService";
 const INVENTORY = "/spicegate.inventory.v1.InventoryService";
 const GROWTH_MIB = 200;
-// The telemetry server's own deadline for a request, and node's habit of looking only now and then.
-const SLOW_MS = 45_000;
+// The telemetry server's own deadline for a request, with some patience.
+const SLOW_MS = 15_000;
 
 describe("callers send garbage", function () {
   this.timeout(60_000);
@@ -94,7 +94,7 @@ describe("callers send garbage", function () {
       "INVALID_ARGUMENT",
     ],
     ["groups in groups", `${CONSOLE}/GetSpiceConsole`, () => Buffer.alloc(200_000, 0x7b), "INVALID_ARGUMENT"],
-    ["a negative page size", `${INVENTORY}/ListInstances`, () => list({ pageSize: -1 }), "INVALID_ARGUMENT"],
+    ["a huge page size", `${INVENTORY}/ListInstances`, () => list({ pageSize: 2 ** 32 - 1 }), "INVALID_ARGUMENT"],
     ["a broken page token", `${INVENTORY}/ListInstances`, () => list({ pageToken: "%%%" }), "INVALID_ARGUMENT"],
     [
       "a random page token",
@@ -120,12 +120,6 @@ describe("callers send garbage", function () {
     });
   }
 
-  it("gives at most 1,000 instances, however many are asked for", async () => {
-    expect(await ask(`${INVENTORY}/ListInstances`, Buffer.from(list({ pageSize: 2 ** 31 - 1 })))).to.include({
-      code: "OK",
-    });
-  });
-
   it("ignores fields that it does not know", async () => {
     const known = get({ instanceUuid: machine.uuid });
     const answer = await ask(`${CONSOLE}/GetSpiceConsole`, Buffer.concat([known, text(100, "x".repeat(1_000))]));
@@ -145,7 +139,8 @@ describe("callers send garbage", function () {
     const metadata = new Metadata();
     for (let index = 0; index < 20; index += 1) metadata.set(`x-bomb-${index}`, "b".repeat(16_384));
     const answer = await ask(`${CONSOLE}/GetSpiceConsole`, Buffer.from(get({ instanceUuid: machine.uuid })), metadata);
-    expect(answer.code).to.not.equal("OK");
+    // HTTP/2 itself resets the stream, which grpc-js calls INTERNAL.
+    expect(answer.code).to.equal("INTERNAL");
   });
 
   it("ends the connection of an HTTP/1.1 client on a gRPC port", async () => {

@@ -16,6 +16,7 @@ import {
   MAX_REQUEST_MS,
   PAGE_TAKEN_MS,
   REPLACED_WAIT_MS,
+  STREAM_END_MS,
   WELCOME_MS,
 } from "../../../src/lib/limits.js";
 import { aDomain, uuidOf } from "../../fakes/domains.js";
@@ -31,6 +32,13 @@ const ask = (number = 1) =>
 
 function reasonOf(result: Reply["result"]): FailureReason | undefined {
   return result?.$case === "failure" ? result.failure.reason : undefined;
+}
+
+interface Options {
+  readonly clock?: FakeClock;
+  readonly hypervisorClock?: FakeClock;
+  readonly backoffMs?: number;
+  readonly address?: string;
 }
 
 describe("ControllerStream", () => {
@@ -54,9 +62,9 @@ describe("ControllerStream", () => {
   });
 
   /** Starts a stream with waits of a few milliseconds; with a clock, time stands still but for the test. */
-  function start(options: { clock?: FakeClock; backoffMs?: number; address?: string } = {}): void {
+  function start(options: Options = {}): void {
     clock = options.clock;
-    parts = new AgentParts(options.clock);
+    parts = new AgentParts(options.clock, options.hypervisorClock);
     parts.hypervisor.put(aDomain(1));
     const bounds = { firstMs: options.backoffMs ?? 2, mostMs: 10 };
     stream = new ControllerStream({
@@ -69,7 +77,7 @@ describe("ControllerStream", () => {
     stream.start();
   }
 
-  async function connected(options: Parameters<typeof start>[0] = {}): Promise<FakeStream> {
+  async function connected(options: Options = {}): Promise<FakeStream> {
     start(options);
     const peer = await controller.nextStream();
     await peer.next("inventorySnapshot");
@@ -301,6 +309,13 @@ describe("ControllerStream", () => {
       await reconnectsAfter(200);
     });
 
+    it("uses its own wait where a stopping controller names no window", async () => {
+      const peer = await connected({ clock: new FakeClock() });
+      peer.drain();
+      await within("the end", peer.ended);
+      await reconnectsAfter(1);
+    });
+
     it("finishes what is in flight before it leaves a stopping controller", async () => {
       const peer = await connected();
       parts.hypervisor.ignoreNext();
@@ -347,9 +362,11 @@ describe("ControllerStream", () => {
 
     it("survives a flood of requests and answers every one", async () => {
       const peer = await connected();
-      const count = 3_000;
+      const before = peer.received.length;
+      const count = 2_000;
       for (let index = 0; index < count; index += 1) peer.request(ask());
-      await until("all replies", () => peer.all("reply").length === count);
+      await until("all replies", () => peer.received.length === before + count);
+      expect(new Set(peer.all("reply").map(({ reply }) => reply.id)).size).to.equal(count);
       expect(stream.state).to.equal("open");
     });
 
@@ -408,7 +425,7 @@ describe("ControllerStream", () => {
 
     it("does not wait for ever for work that does not end, nor for a controller that does not", async () => {
       const time = new FakeClock();
-      const peer = await connected({ clock: time });
+      const peer = await connected({ clock: time, hypervisorClock: new FakeClock() });
       parts.hypervisor.ignoreNext();
       peer.request(ask());
       await until("the question", () => parts.hypervisor.open === 1);
@@ -416,7 +433,7 @@ describe("ControllerStream", () => {
       const stopped = stream.stop();
       await inState("draining");
       time.advance(MAX_REQUEST_MS);
-      time.advance(MAX_REQUEST_MS);
+      time.advance(STREAM_END_MS);
       await within("the stop", stopped);
     });
 

@@ -285,6 +285,7 @@ describe("Inventory", () => {
     emit("started");
     await new Promise((resolve) => setImmediate(resolve));
     expect(receiver.story).to.deep.equal(["snapshot 1"]);
+    expect(hypervisor.asked, "questions").to.equal(1);
   });
 
   it("looks nothing up while nobody listens", () => {
