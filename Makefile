@@ -33,7 +33,7 @@ install: node_modules/.package-lock.json ## Install the npm packages
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@bash demo/check-tools.sh
-	npm ci --no-audit --no-fund
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: packages-demo packages-test

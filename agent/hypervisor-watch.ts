@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Part } from "../src/lib/lifecycle.js";
-import type { Log } from "../src/lib/log.js";
 import type { Readiness } from "../src/telemetry/readiness.js";
 import type { AgentMetrics } from "./agent-metrics.js";
 import type { Hypervisor, HypervisorStatus } from "./hypervisor.js";
@@ -11,10 +10,9 @@ export interface HypervisorWatchOptions {
   /** Its condition "hypervisor" holds while the hypervisor answers. */
   readonly readiness: Readiness;
   readonly metrics: Pick<AgentMetrics, "hypervisorUp">;
-  readonly log: Log;
 }
 
-/** Shows in readiness, metrics and log whether the hypervisor answers. */
+/** Shows in readiness and metrics whether the hypervisor answers. */
 export class HypervisorWatch implements Part {
   readonly #options: HypervisorWatchOptions;
   #unlisten: () => void = () => undefined;
@@ -25,10 +23,7 @@ export class HypervisorWatch implements Part {
 
   start(): void {
     const { hypervisor } = this.#options;
-    this.#unlisten = hypervisor.onStatus((status) => {
-      this.#show(status);
-      this.#logChange(status);
-    });
+    this.#unlisten = hypervisor.onStatus((status) => this.#show(status));
     this.#show(hypervisor.status());
   }
 
@@ -40,10 +35,5 @@ export class HypervisorWatch implements Part {
     const { readiness, metrics } = this.#options;
     readiness.set("hypervisor", available, detail);
     metrics.hypervisorUp.set(available ? 1 : 0);
-  }
-
-  #logChange({ available, info, detail }: HypervisorStatus): void {
-    if (available) this.#options.log.info({ hypervisor: info }, "the hypervisor answers");
-    else this.#options.log.warn({ detail }, "the hypervisor does not answer");
   }
 }

@@ -86,7 +86,8 @@ export class Inventory implements Part {
   }
 
   #resendToAll(): void {
-    for (const sink of this.#sinks) this.resend(sink);
+    for (const sink of this.#sinks) this.#wanting.add(sink);
+    void this.#work();
   }
 
   #onStatus(status: HypervisorStatus): void {

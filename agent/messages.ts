@@ -127,8 +127,18 @@ export function listenKindFromDisplay(listen: own.ListenKind): ListenKind {
   return LISTENS[listen];
 }
 
+/** A controller asked for something this agent does not know. */
+export class UnknownOperation extends Error {
+  override readonly name = "UnknownOperation";
+
+  constructor() {
+    super("this agent does not know the operation");
+  }
+}
+
 /** The failure that an error is to a controller: INTERNAL for everything the protocol has no word for. */
 export function failureNameOf(error: unknown): FailureName {
+  if (error instanceof UnknownOperation) return "UNIMPLEMENTED";
   const reason = reasonOf(error);
   return reason in FAILURES ? (reason as FailureName) : "INTERNAL";
 }
@@ -141,5 +151,9 @@ export function failure(name: FailureName, message: string): proto.Failure {
 /** At most so many code points, and no NUL. */
 function clip(text: string, most: number): string {
   const clean = text.replaceAll("\0", "");
-  return clean.length <= most ? clean : Array.from(clean.slice(0, most * 2)).slice(0, most).join("");
+  return clean.length <= most
+    ? clean
+    : Array.from(clean.slice(0, most * 2))
+        .slice(0, most)
+        .join("");
 }

@@ -4,14 +4,14 @@ import { parseUuid } from "../src/lib/validate.js";
 import type { SpiceSource } from "./get-spice-endpoint.js";
 import { getSpiceEndpoint } from "./get-spice-endpoint.js";
 import type { AskOptions } from "./hypervisor.js";
-import { failure } from "./messages.js";
+import { UnknownOperation } from "./messages.js";
 import { validateConsolePort } from "./validate-console-port.js";
 
 /** What a controller asks for. */
 export type Operation = AgentRequest["operation"];
-/** How that ended. */
-export type Result = NonNullable<Reply["result"]>;
-/** Does what is asked, or throws a ServiceError. */
+/** What a controller gets for it when all is well. */
+export type Result = Exclude<NonNullable<Reply["result"]>, { $case: "failure" }>;
+/** Does what is asked, or throws a ServiceError or UnknownOperation. */
 export type Perform = (operation: Operation, options: AskOptions) => Promise<Result>;
 
 /** Makes the function that decodes an operation, has it done and encodes its result. */
@@ -29,7 +29,7 @@ export function createOperations(source: SpiceSource): Perform {
       }
       case "openDisplay":
       case undefined:
-        return { $case: "failure", failure: failure("UNIMPLEMENTED", "this agent does not know the operation") };
+        throw new UnknownOperation();
     }
   };
 }

@@ -8,7 +8,6 @@ import {
   MAX_REQUEST_MS,
 } from "../src/lib/limits.js";
 import type { Log } from "../src/lib/log.js";
-import { ServiceError } from "../src/lib/service-error.js";
 import type { AgentMetrics } from "./agent-metrics.js";
 import type { FailureLog } from "./failure-log.js";
 import { failure, failureNameOf } from "./messages.js";
@@ -101,7 +100,7 @@ export class RequestHandler {
   #fail(request: AgentRequest, error: unknown, began: number): void {
     this.#measure(request, began);
     const name = failureNameOf(error);
-    const message = error instanceof ServiceError ? error.message : "a fault of the agent: its log says more";
+    const message = name === "INTERNAL" ? "a fault of the agent: its log says more" : messageOf(error);
     this.#refuse(request, name, message, error);
   }
 
@@ -119,6 +118,10 @@ export class RequestHandler {
     const seconds = (this.#options.clock.now() - began) / 1_000;
     this.#options.metrics.requestSeconds.observe({ operation: nameOf(request) }, seconds);
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function nameOf({ operation }: AgentRequest): string {

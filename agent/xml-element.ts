@@ -18,7 +18,13 @@ type Prefixes = ReadonlyMap<string, string>;
 const ATTRIBUTE = /\s*([^\s=]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/y;
 const NAME_END = /[\s/]/;
 const NO_PREFIXES: Prefixes = new Map();
-const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+const ENTITIES: ReadonlyMap<string, string> = new Map([
+  ["amp", "&"],
+  ["lt", "<"],
+  ["gt", ">"],
+  ["quot", '"'],
+  ["apos", "'"],
+]);
 
 /** An element. Those without a namespace have `""`; those with a prefix that nobody declared have none that matches. */
 export class XmlElement {
@@ -157,7 +163,7 @@ function after(xml: string, end: string, from: number): number {
 function decode(text: string): string {
   if (!text.includes("&")) return text;
   return text.replace(/&([^;&]{0,10})(;?)/g, (_, name: string, end: string) => {
-    const char = end === "" ? undefined : (ENTITIES[name] ?? numbered(name));
+    const char = end === "" ? undefined : (ENTITIES.get(name) ?? numbered(name));
     if (char === undefined) throw new XmlError("it has an entity that XML does not define");
     return char;
   });
@@ -167,5 +173,6 @@ function numbered(name: string): string | undefined {
   const match = /^#(?:x([0-9a-fA-F]+)|([0-9]+))$/.exec(name);
   if (!match) return undefined;
   const code = match[1] === undefined ? Number(match[2]) : Number.parseInt(match[1], 16);
-  return code > 0 && code <= 0x10ffff ? String.fromCodePoint(code) : undefined;
+  const isCharacter = code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff);
+  return isCharacter ? String.fromCodePoint(code) : undefined;
 }

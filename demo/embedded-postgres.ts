@@ -60,6 +60,7 @@ export class EmbeddedPostgres implements Part {
   }
 
   async stop(): Promise<void> {
+    this.kill("SIGCONT");
     await this.#server?.stop();
     this.#server = undefined;
     if (this.#folder !== undefined) await removeRunFolder(this.#folder);

@@ -25,7 +25,13 @@ const file = z.object({
   service: z.array(z.object({ name: z.string(), method: z.array(method) })).default([]),
   sourceCodeInfo: z
     .object({
-      location: z.array(z.object({ path: z.array(z.number()).default([]), leadingComments: z.string().optional() })),
+      location: z.array(
+        z.object({
+          path: z.array(z.number()).default([]),
+          leadingComments: z.string().optional(),
+          leadingDetachedComments: z.array(z.string()).default([]),
+        }),
+      ),
     })
     .default({ location: [] }),
 });
@@ -34,6 +40,8 @@ const descriptorSet = z.object({ file: z.array(file) });
 type File = z.infer<typeof file>;
 type Comments = (...path: number[]) => string;
 
+// The syntax statement's path; what stands before it is about the whole file.
+const SYNTAX = "12";
 // Field numbers of FileDescriptorProto and its parts, which make the paths of comments.
 const MESSAGE = 4;
 const ENUM = 5;
@@ -52,6 +60,7 @@ function fileSection(source: File): string {
   const services = source.service.flatMap((service, at) => [
     `## ${source.package}.${service.name}\n`,
     `${comments(SERVICE, at)}\n`,
+    specificationOf(source),
     ...service.method.map((rpc, index) => rpcSection(rpc, comments(SERVICE, at, MEMBER, index))),
   ]);
   const messages = source.messageType.map((type, at) => {
@@ -65,6 +74,15 @@ function fileSection(source: File): string {
     return section(type.name, comments(ENUM, at), ["value", "meaning"], rows);
   });
   return [...services, ...messages, ...enums].join("\n");
+}
+
+/** The comment at the top of a file, after the licence, as it stands there. */
+function specificationOf(source: File): string {
+  const top = source.sourceCodeInfo.location.find(({ path }) => path.join(".") === SYNTAX);
+  const comments = [...(top?.leadingDetachedComments ?? []), top?.leadingComments ?? ""];
+  const text = comments.filter((comment) => comment !== "" && !comment.includes("SPDX")).at(-1);
+  if (text === undefined) return "";
+  return `\`\`\`text\n${text.replace(/^ /gm, "").trim()}\n\`\`\`\n`;
 }
 
 function rpcSection(rpc: z.infer<typeof method>, comment: string): string {

@@ -58,7 +58,7 @@ function errorsPage(): string {
     retryMs === undefined ? "" : `${retryMs / 1_000} s`,
   ]);
   const situations = CONSOLE_SITUATIONS.map(({ situation, answer, next }) => {
-    const code = answer === "OK" ? "OK" : (status[ERROR_TABLE[answer].grpc] ?? "");
+    const code = answer === "OK" ? "OK" : status[ERROR_TABLE[answer].grpc];
     return [situation, answer, code, next.replaceAll("<", "&lt;")];
   });
   return `# Errors

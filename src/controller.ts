@@ -55,6 +55,7 @@ export class Controller implements Part {
   readonly #database: Database;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
+  readonly #handlers: UnaryHandlers;
   readonly #lifecycle: Lifecycle;
   #draining = false;
 
@@ -67,6 +68,7 @@ export class Controller implements Part {
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
     this.#instances = new InstanceRegistry({ database, log, controllerId, trustDomainMetadata });
     this.#agents = new AgentRouter({ log, metrics: this.#metrics });
+    this.#handlers = new UnaryHandlers({ caller: config.identity.loopback_caller, log, metrics: this.#metrics });
     this.#lifecycle = this.#arrange();
     this.#readiness.onChange((ready) => this.#announce(ready));
   }
@@ -102,6 +104,7 @@ export class Controller implements Part {
       { name: "agent server", part: this.#agentServer() },
       { name: "agents", part: this.#agents },
       { name: "api server", part: this.#apiServer() },
+      { name: "calls", part: this.#handlers },
     ]);
   }
 
@@ -144,16 +147,11 @@ export class Controller implements Part {
   }
 
   #addUseCases(server: Server): void {
-    const { spice, consoleauth, identity } = this.#config;
+    const { spice, consoleauth } = this.#config;
     const database = this.#database;
     const instances = this.#instances;
     const log = this.#log;
-    const handlers = new UnaryHandlers({
-      caller: identity.loopback_caller,
-      log,
-      metrics: this.#metrics,
-      draining: () => this.#draining,
-    });
+    const handlers = this.#handlers;
     const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
     const tokens = new ConsoleTokenStore(database);
     const getSpiceConsole = new GetSpiceConsole({
@@ -187,6 +185,7 @@ export class Controller implements Part {
     this.#readiness.set("inventory", !this.#instances.inventoryPending(), "hosts are still reporting");
     this.#readiness.set("serving", !this.#draining, "stopping");
     this.#metrics.databaseUp.set(up ? 1 : 0);
+    this.#metrics.instances.set(this.#instances.count());
     this.#metrics.ownershipConflicts.set(this.#instances.conflictCount());
   }
 

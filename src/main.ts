@@ -43,7 +43,9 @@ program
   .description("check the settings and print what is in effect, secrets hidden")
   .action(() => {
     const lines = Object.entries(effectiveSettings(controllerSchema, readConfig()));
-    process.stdout.write(lines.map(([name, value]) => `${name}: ${JSON.stringify(value) ?? "(unset)"}\n`).join(""));
+    process.stdout.write(
+      lines.map(([name, value]) => `${name}: ${value === undefined ? "(unset)" : JSON.stringify(value)}\n`).join(""),
+    );
   });
 
 await program.parseAsync();

@@ -4,6 +4,7 @@ import type { Clock } from "../../src/lib/clock.js";
 import { pause } from "../../src/lib/deadline.js";
 import { LIBVIRT_CALL_MS, LIBVIRT_OPEN_MS, LIBVIRT_STOP_GRACE_MS } from "../../src/lib/limits.js";
 import type { Log } from "../../src/lib/log.js";
+import type { CallTaker } from "./call-pool.js";
 import type { LibvirtSockets } from "./libvirt-sockets.js";
 import { HypervisorLost } from "./libvirt-failure.js";
 import type { CallRequest, CallWorkerData, LibvirtFailure, WorkerReply, WorkerRequest } from "./messages.js";
@@ -26,7 +27,7 @@ const GONE: LibvirtFailure = { code: 0, message: "the libvirt worker is gone", l
  * One call worker and its connection, seen from the main thread. It does one call at a time. A call that takes longer
  * than LIBVIRT_CALL_MS, whatever its caller's deadline, loses the connection, so that the worker comes free.
  */
-export class CallConnection {
+export class CallConnection implements CallTaker {
   readonly #options: ConnectionOptions;
   readonly #onEnd: (ending: Ending, failure: LibvirtFailure) => void;
   #worker: Worker | undefined;

@@ -4,9 +4,16 @@ import { withDeadline } from "../../src/lib/deadline.js";
 import { MAX_QUEUED_LIBVIRT_CALLS } from "../../src/lib/limits.js";
 import { ServiceError } from "../../src/lib/service-error.js";
 import type { AskOptions } from "../hypervisor.js";
-import type { CallConnection } from "./call-connection.js";
 import { hypervisorUnavailable } from "./libvirt-failure.js";
 import type { Answers, CallRequest, WorkerReply } from "./messages.js";
+
+/** What does calls, one at a time. */
+export interface CallTaker {
+  /** True when it can take a call now. */
+  readonly idle: boolean;
+  /** Does a call; only while idle. Failures are returned, not thrown. */
+  call<R extends CallRequest>(request: R): Promise<WorkerReply<R["kind"]>>;
+}
 
 interface QueuedCall {
   readonly request: CallRequest;
@@ -19,12 +26,12 @@ interface QueuedCall {
  * gone is not asked; one that a worker already has is finished there and its answer dropped.
  */
 export class CallPool {
-  readonly #connections: readonly CallConnection[];
+  readonly #takers: readonly CallTaker[];
   readonly #clock: Clock;
   readonly #queue: QueuedCall[] = [];
 
-  constructor(connections: readonly CallConnection[], clock: Clock) {
-    this.#connections = connections;
+  constructor(takers: readonly CallTaker[], clock: Clock) {
+    this.#takers = takers;
     this.#clock = clock;
   }
 
@@ -40,11 +47,11 @@ export class CallPool {
 
   /** Gives waiting questions to connections that are free; called when one has opened. */
   pump(): void {
-    for (const connection of this.#connections) {
-      if (!connection.idle) continue;
+    for (const taker of this.#takers) {
+      if (!taker.idle) continue;
       const call = this.#queue.shift();
       if (!call) return;
-      void connection.call(call.request).then((reply) => {
+      void taker.call(call.request).then((reply) => {
         call.settle(reply);
         this.pump();
       });

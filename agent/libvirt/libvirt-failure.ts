@@ -4,9 +4,10 @@ import type { LibvirtFailure } from "./messages.js";
 
 /** Where libvirt's errors become ours. Nobody else decides by a code of libvirt's. */
 
-/** libvirt is away, silent, or refused the question. The message names libvirt's; there is nothing secret in it. */
+/** libvirt is away, silent, or refused the question. Its own words name files of the host, so they are for the log. */
 export function hypervisorUnavailable(why: string): ServiceError {
-  return new ServiceError("HYPERVISOR_UNAVAILABLE", `the hypervisor does not answer (${why}); try again in a moment`);
+  const message = "the hypervisor of the instance's host does not answer; try again in a moment";
+  return new ServiceError("HYPERVISOR_UNAVAILABLE", message, { cause: why });
 }
 
 /** A connection could not be opened. Its message is libvirt's. */

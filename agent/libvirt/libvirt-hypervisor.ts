@@ -110,7 +110,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const [answer] = await this.#describeMany([uuid], options);
     if (!answer) throw new ServiceError("INSTANCE_NOT_FOUND", "there is no such domain on this host");
     if (answer.problem !== undefined) {
-      throw new ServiceError("INTERNAL", `the domain cannot be read: ${answer.problem}`, { metadata: { uuid } });
+      throw new ServiceError("INTERNAL", "the domain's description cannot be read", { cause: answer.problem });
     }
     return answer.domain;
   }

@@ -21,6 +21,14 @@ import { invalid, isUuid, parseText } from "../lib/validate.js";
 
 const PROCESS_ID = /^[0-9a-f]{32}$/;
 
+const UNKNOWN_HYPERVISOR: HypervisorStatus = {
+  available: false,
+  libvirtVersion: "",
+  hypervisorVersion: "",
+  capabilities: undefined,
+  detail: "",
+};
+
 const POWER_STATES = new Map<number, PowerState>([
   [DomainState.DOMAIN_STATE_RUNNING, "running"],
   [DomainState.DOMAIN_STATE_PAUSED, "paused"],
@@ -53,17 +61,15 @@ export function hostHelloFrom(hello: Hello): HostHello {
   };
 }
 
-/** The hypervisor's state; absent means not available. Where capabilities are absent, every display kind counts as present. */
+/** The hypervisor's state; absent means not available. Without capabilities every display kind counts as present. */
 export function hypervisorReportFrom(status: HypervisorStatus | undefined): HypervisorReport {
-  const short = (value: string, field: string): string => parseText(value, { field, most: MAX_NAME_LENGTH });
+  const { available, libvirtVersion, hypervisorVersion, capabilities, detail } = status ?? UNKNOWN_HYPERVISOR;
   return {
-    available: status?.available ?? false,
-    libvirtVersion: short(status?.libvirtVersion ?? "", "libvirt_version"),
-    hypervisorVersion: short(status?.hypervisorVersion ?? "", "hypervisor_version"),
-    detail: parseText(status?.detail ?? "", { field: "detail", most: MAX_TEXT_LENGTH, free: true }),
-    spice: status?.capabilities?.spice ?? true,
-    vnc: status?.capabilities?.vnc ?? true,
-    graphicsFd: status?.capabilities?.graphicsFd ?? false,
+    available,
+    libvirtVersion: parseText(libvirtVersion, { field: "libvirt_version", most: MAX_NAME_LENGTH }),
+    hypervisorVersion: parseText(hypervisorVersion, { field: "hypervisor_version", most: MAX_NAME_LENGTH }),
+    detail: parseText(detail, { field: "detail", most: MAX_TEXT_LENGTH, free: true }),
+    ...(capabilities ?? { spice: true, vnc: true, graphicsFd: false }),
   };
 }
 

@@ -3,8 +3,10 @@ import pg from "pg";
 import { ServiceError } from "../lib/service-error.js";
 
 // SQLSTATE classes that say nothing about the statement, only about the server or the way to it: connection,
-// authorization, unknown database, resources, operator's intervention, system.
-const OUTAGE_CLASSES = new Set(["08", "28", "3D", "53", "57", "58"]);
+// authorization, unknown database, operator's intervention, system.
+const OUTAGE_CLASSES = new Set(["08", "28", "3D", "57", "58"]);
+// The server lives, but has no connection, memory or disk to spare: the connections that work are worth keeping.
+const RESOURCES_CLASS = "53";
 // The server lives, but this statement did not get its turn: cancelled by statement_timeout, serialization failure,
 // deadlock, lock not available.
 const BUSY_CODES = new Set(["57014", "40001", "40P01", "55P03"]);
@@ -24,7 +26,7 @@ export function troubleOf(error: unknown): PostgresTrouble {
 }
 
 function troubleOfCode(code: string): PostgresTrouble {
-  if (BUSY_CODES.has(code)) return "busy";
+  if (BUSY_CODES.has(code) || code.startsWith(RESOURCES_CLASS)) return "busy";
   if (code === READ_ONLY || OUTAGE_CLASSES.has(code.slice(0, 2))) return "outage";
   return "bug";
 }

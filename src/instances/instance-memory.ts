@@ -34,6 +34,11 @@ export class InstanceMemory {
     return [...(this.#byHost.get(host) ?? [])];
   }
 
+  /** How many instances are known; for a minute those that were removed count too. */
+  get size(): number {
+    return this.#instances.size;
+  }
+
   /** How many instances two hosts say they run. */
   get conflicts(): number {
     return this.#conflicts;

@@ -103,6 +103,11 @@ export class InstanceRegistry implements Part {
     return this.#progress.isLoaded;
   }
 
+  /** Resolves when no filling of the memory is under way: it is filled, or Postgres went away. */
+  async loaded(): Promise<void> {
+    await this.#loading;
+  }
+
   /** True while an unknown instance may still turn up; at most 15 s after the memory was filled. */
   inventoryPending(): boolean {
     return this.#progress.isPending;
@@ -123,6 +128,11 @@ export class InstanceRegistry implements Part {
   /** True once this controller has the host's whole inventory over the present stream. */
   isHostComplete(host: string): boolean {
     return this.#progress.isComplete(host);
+  }
+
+  /** How many instances the memory holds. */
+  count(): number {
+    return this.#memory.size;
   }
 
   /** How many instances are claimed as running by two hosts. */
@@ -219,6 +229,11 @@ export class InstanceRegistry implements Part {
   /** The last ten faults of an instance, newest first. */
   faults(uuid: string): Promise<readonly RecordedFault[]> {
     return this.#faults.read(uuid);
+  }
+
+  /** Resolves when every fault recorded so far is written or dropped. */
+  faultsWritten(): Promise<void> {
+    return this.#faults.idle();
   }
 
   /** What a sweep has to do for instances and hosts. */

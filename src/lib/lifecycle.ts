@@ -86,7 +86,7 @@ export interface RunOptions {
 
 /**
  * Runs a program until SIGTERM or SIGINT, then stops it in order and exits with 0. A second signal, or a stop that
- * hangs, exits with 1; so does a start that fails, after logging why.
+ * hangs, exits with 1; so does a start that fails, or an error that nobody caught, after logging it.
  */
 export async function runProgram(part: Part, options: RunOptions): Promise<void> {
   const { log, stopMs = STOP_TOTAL_MS, exit = (code: number): void => void process.exit(code) } = options;
@@ -110,6 +110,10 @@ export async function runProgram(part: Part, options: RunOptions): Promise<void>
       },
     );
   };
+  process.on("uncaughtException", (error) => {
+    log.fatal({ err: error }, "unexpected error: leaving at once");
+    exit(1);
+  });
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
   try {

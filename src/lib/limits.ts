@@ -98,8 +98,8 @@ export const FORGET_REMOVED_MS = 60_000;
 // Processes.
 export const START_STEP_MS = 30_000;
 export const STOP_STEP_MS = 7_000;
-// How long calls that run may go on once a server stops; longer than any request to an agent.
-export const STOP_GRACE_MS = 5_500;
+// How long a server that stops waits until its last words are taken; calls have ended before, only watches go on.
+export const STOP_GRACE_MS = 1_000;
 export const STOP_TOTAL_MS = 20_000;
 export const TELEMETRY_REQUEST_MS = 5_000;
 export const READINESS_INTERVAL_MS = 200;

@@ -18,8 +18,8 @@ export interface GrpcServerOptions {
 }
 
 /**
- * A grpc-js server on a loopback address, in plaintext. Stop lets calls that run finish for a grace time and then ends
- * them; streams that never end by themselves must be ended before.
+ * A grpc-js server on a loopback address, in plaintext. Stop waits a moment until the peers have taken what was sent and
+ * then ends whatever still runs; whoever wants calls and streams to finish waits for them before.
  */
 export class GrpcServer implements Part {
   readonly #options: GrpcServerOptions;
@@ -53,7 +53,7 @@ export class GrpcServer implements Part {
   }
 
   async stop(): Promise<void> {
-    const expired = (): Error => new Error("calls outlived the grace time");
+    const expired = (): Error => new Error("a peer holds a stream open");
     try {
       await withDeadline(
         { ms: STOP_GRACE_MS, expired },

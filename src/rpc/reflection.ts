@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 import type { Server } from "@grpc/grpc-js";
-import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
+import type { PackageDefinition } from "@grpc/proto-loader";
+import { loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
+import { protoPath as healthProto } from "grpc-health-check";
 import { readFileSync } from "node:fs";
 
 // Beside the sources and in the installed package alike: three folders up from dist/src/rpc.
@@ -9,6 +12,26 @@ const DESCRIPTORS = new URL("../../../proto/gen/spicegate.binpb", import.meta.ur
 
 /** Adds gRPC server reflection (v1 and v1alpha) for the named services, so that grpcurl needs no proto files. */
 export function addReflection(server: Server, services: string[]): void {
-  const definition = loadFileDescriptorSetFromBuffer(readFileSync(DESCRIPTORS));
+  const definition = { ...ownDefinition(), ...loadSync(healthProto) };
   new ReflectionService(definition, { services }).addToServer(server);
+}
+
+/**
+ * Our files as buf describes them. proto-loader would put them together anew, by package and without their imports, and
+ * clients such as buf could not use the result; the reflection service reads nothing but the files' bytes.
+ */
+function ownDefinition(): PackageDefinition {
+  const fileDescriptorProtos = fileDescriptors(readFileSync(DESCRIPTORS));
+  return { spicegate: { format: "Protocol Buffer 3 EnumDescriptorProto", type: {}, fileDescriptorProtos } };
+}
+
+/** The encoded files of a google.protobuf.FileDescriptorSet, whose only field is `repeated FileDescriptorProto file`. */
+function fileDescriptors(set: Uint8Array): Buffer[] {
+  const reader = new BinaryReader(set);
+  const files: Buffer[] = [];
+  while (reader.pos < reader.len) {
+    reader.tag();
+    files.push(Buffer.from(reader.bytes()));
+  }
+  return files;
 }

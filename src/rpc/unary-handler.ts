@@ -3,6 +3,7 @@
 import { Metadata } from "@grpc/grpc-js";
 import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
+import type { Part } from "../lib/lifecycle.js";
 import { parseAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
@@ -24,16 +25,31 @@ export interface UnaryOptions {
   readonly caller: Caller;
   readonly log: Log;
   readonly metrics: Pick<ControllerMetrics, "rpcSeconds">;
-  /** True from the moment the controller stops: calls are refused with DRAINING. */
-  readonly draining: () => boolean;
 }
 
-/** Wraps methods into grpc-js handlers that share one set of options. */
-export class UnaryHandlers {
+/**
+ * Wraps methods into grpc-js handlers that share one set of options. Stop refuses new calls with DRAINING and waits for
+ * those that run; it comes before the server's own stop, after which a caller would hear nothing at all.
+ */
+export class UnaryHandlers implements Part {
   readonly #options: UnaryOptions;
+  readonly #idle = new Set<() => void>();
+  #running = 0;
+  #draining = false;
 
   constructor(options: UnaryOptions) {
     this.#options = options;
+  }
+
+  /** Nothing to start: calls come by themselves. */
+  start(): void {
+    this.#draining = false;
+  }
+
+  /** Resolves when no call runs; the deadlines of the calls bound it. */
+  async stop(): Promise<void> {
+    this.#draining = true;
+    if (this.#running > 0) await new Promise<void>((resolve) => this.#idle.add(resolve));
   }
 
   /** A handler for `name`, the RPC's own name in logs and metrics. */
@@ -63,10 +79,21 @@ export class UnaryHandlers {
     request: Request,
     context: RequestContext,
   ): Promise<Response> {
-    if (this.#options.draining()) {
+    if (this.#draining) {
       throw new ServiceError("DRAINING", "this controller is stopping; call again, another one answers");
     }
-    return method(request, context);
+    this.#running += 1;
+    try {
+      return await method(request, context);
+    } finally {
+      this.#running -= 1;
+      if (this.#running === 0) this.#wakeIdle();
+    }
+  }
+
+  #wakeIdle(): void {
+    for (const wake of this.#idle) wake();
+    this.#idle.clear();
   }
 
   #contextOf(call: ServerUnaryCall<unknown, unknown>): RequestContext {

@@ -11,7 +11,7 @@ import type {
   Welcome,
 } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import { AgentServiceService, ConnectResponse } from "../../proto/gen/spicegate/agent/v1/agent.js";
-import { within } from "./within.js";
+import { within } from "../harness/within.js";
 
 type AgentMessage = NonNullable<ConnectRequest["message"]>;
 type ControllerMessage = NonNullable<ConnectResponse["message"]>;

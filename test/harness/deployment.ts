@@ -68,11 +68,16 @@ export class Deployment {
         : this.addAgent(this.host, options.libvirtUri, `127.0.0.1:${agentTelemetry}`, options.agent);
   }
 
-  /** Starts a controller and, where `libvirtUri` is given, an agent; returns when both are ready. */
-  static async start(options: DeploymentOptions = {}): Promise<Deployment> {
+  /** A deployment of which nothing has been started. */
+  static async create(options: DeploymentOptions = {}): Promise<Deployment> {
     const databaseUrl = options.databaseUrl ?? (await createDatabase());
     const ports = [await freePort(), await freePort(), await freePort(), await freePort()];
-    const deployment = new Deployment(createRunFolder(), databaseUrl, ports, options);
+    return new Deployment(createRunFolder(), databaseUrl, ports, options);
+  }
+
+  /** Starts a controller and, where `libvirtUri` is given, an agent; returns when both are ready. */
+  static async start(options: DeploymentOptions = {}): Promise<Deployment> {
+    const deployment = await Deployment.create(options);
     try {
       await deployment.controller.start();
       await deployment.agent?.start();
@@ -123,6 +128,18 @@ export class Deployment {
   controllerLog(): Record<string, unknown>[] {
     const lines = readFileSync(this.controller.logFile, "utf8").trim().split("\n");
     return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** Waits for an entry with these fields in the controller's log. */
+  async logged(fields: Readonly<Record<string, unknown>>, ms = 10_000): Promise<Record<string, unknown>> {
+    let found: Record<string, unknown> | undefined;
+    const find = (): boolean => {
+      const wanted = Object.entries(fields);
+      found = this.controllerLog().find((entry) => wanted.every(([name, value]) => entry[name] === value));
+      return found !== undefined;
+    };
+    await waitUntil(find, { ms, what: `the controller to log ${JSON.stringify(fields)}` });
+    return found ?? {};
   }
 
   /** The value of a metric of the controller, by its full sample name (labels included); 0 where there is none. */

@@ -42,6 +42,15 @@ export async function runStatement<Row extends pg.QueryResultRow>(
   }
 }
 
+/** How many console tokens a database holds. */
+export async function countTokens(url: string): Promise<number> {
+  const [row] = await runStatement<{ count: number }>(
+    url,
+    "select count(*)::integer as count from console_auth_tokens",
+  );
+  return row?.count ?? 0;
+}
+
 /** A new database: migrated, or empty. */
 export async function createDatabase(kind: "migrated" | "empty" = "migrated"): Promise<string> {
   const postgres = await testServer();

@@ -23,13 +23,11 @@ const RESPONSE: LookupConsoleTokenResponse = {
 
 describe("UnaryHandlers", () => {
   const registry = createRegistry();
-  const state = { draining: false };
   let lookup: (context: RequestContext) => Promise<LookupConsoleTokenResponse>;
   const handlers = new UnaryHandlers({
     caller: { subject: "tester", project: "p", roles: ["member"] },
     log: silentLog,
     metrics: createControllerMetrics(registry),
-    draining: () => state.draining,
   });
   const unused = handlers.handle("Unused", () => Promise.reject(new Error("unused")));
   const server = new GrpcServer({
@@ -105,9 +103,14 @@ describe("UnaryHandlers", () => {
   it("aborts the method's signal when the caller cancels", async () => {
     const aborted = new Promise<void>((resolve) => {
       lookup = (context) => {
-        context.signal.addEventListener("abort", () => resolve());
+        const gone = new Promise<never>((_, reject) =>
+          context.signal.addEventListener("abort", () => {
+            resolve();
+            reject(new ServiceError("CANCELLED", "the caller went away"));
+          }),
+        );
         cancel();
-        return new Promise(() => undefined);
+        return gone;
       };
     });
     let cancel = (): void => undefined;
@@ -116,13 +119,29 @@ describe("UnaryHandlers", () => {
     expect(await result).to.have.nested.property("failure.reason", "CANCELLED");
   });
 
-  it("refuses with DRAINING while the controller stops", async () => {
-    state.draining = true;
+  it("finishes the calls that run when it stops, and refuses new ones with DRAINING meanwhile", async () => {
+    const begun = new Promise<() => void>((resolve) => {
+      lookup = () => new Promise((answer) => resolve(() => answer(RESPONSE)));
+    });
+    const early = call();
+    const finish = await begun;
+    const stopped = handlers.stop();
     try {
       expect(await call()).to.have.nested.property("failure.reason", "DRAINING");
+      finish();
+      expect(await early).to.deep.include({ ok: true });
+      await stopped;
     } finally {
-      state.draining = false;
+      handlers.start();
     }
+  });
+
+  it("stops at once where no call runs, also after one that failed", async () => {
+    lookup = () => Promise.reject(new ServiceError("TOKEN_NOT_FOUND", "no such token"));
+    await call();
+    await handlers.stop();
+    await handlers.stop();
+    handlers.start();
   });
 
   it("counts calls by method and reason", async () => {

@@ -12,7 +12,7 @@ export function aDomain(number: number, overrides: Partial<DomainDescription> = 
     uuid: uuidOf(number),
     name: `instance-${number}`,
     state: "running",
-    displays: [{ kind: "spice", listen: "address", port: 5_900 + (number % 1_000) }],
+    displays: [{ kind: "spice", listen: "address", port: 5_900 + number }],
     ...overrides,
   };
 }

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Registry } from "prom-client";
+import { AgentIdentity } from "../../agent/agent-identity.js";
+import { createAgentMetrics } from "../../agent/agent-metrics.js";
+import type { SessionContext } from "../../agent/control-session.js";
+import { FailureLog } from "../../agent/failure-log.js";
+import { Inventory } from "../../agent/inventory.js";
+import { createOperations } from "../../agent/operations.js";
+import type { Clock } from "../../src/lib/clock.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { silentLog } from "../../src/lib/log.js";
+import { FakeHypervisor } from "../fakes/fake-hypervisor.js";
+
+/** Everything of an agent below its streams, over a hypervisor in memory. */
+export class AgentParts {
+  readonly hypervisor = new FakeHypervisor();
+  readonly #registry = new Registry();
+  readonly context: SessionContext;
+
+  constructor(clock: Clock = systemClock) {
+    const { hypervisor } = this;
+    const metrics = createAgentMetrics(this.#registry);
+    const log = silentLog;
+    const inventory = new Inventory({ hypervisor, metrics, log, clock });
+    inventory.start();
+    const settings = { enabled: true, server_proxyclient_address: "127.0.0.1" };
+    this.context = {
+      identity: new AgentIdentity("host-a", "1.2.3"),
+      hypervisor,
+      inventory,
+      perform: createOperations({ hypervisor, settings }),
+      metrics,
+      log,
+      failureLog: new FailureLog(log, clock),
+      clock,
+    };
+  }
+
+  /** The value of a metric, all labels together or those given. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    const metric = await this.#registry.getSingleMetric(`spicegate_agent_${name}`)?.get();
+    const fits = (sample: Record<string, unknown>): boolean =>
+      Object.entries(labels).every(([label, value]) => sample[label] === value);
+    return (metric?.values ?? []).reduce((sum, sample) => sum + (fits(sample.labels) ? sample.value : 0), 0);
+  }
+
+  stop(): void {
+    this.context.inventory.stop();
+  }
+}

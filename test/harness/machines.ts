@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { DemoMachine, DisplayKind } from "../../demo/demo-machine.js";
+import { defineAndStart } from "../../demo/demo-machine.js";
+import type { PrivateLibvirtd } from "../../demo/private-libvirtd.js";
+
+/** Starts one machine for each key, all at the same time. */
+export async function startMachines<Name extends string>(
+  libvirtd: PrivateLibvirtd,
+  displays: Readonly<Record<Name, readonly DisplayKind[]>>,
+): Promise<Record<Name, DemoMachine>> {
+  const names = Object.keys(displays) as Name[];
+  const machines = await Promise.all(
+    names.map(async (name) => [name, await defineAndStart(libvirtd, { name, displays: displays[name] })] as const),
+  );
+  return Object.fromEntries(machines) as Record<Name, DemoMachine>;
+}
+
+/** Ends machines and forgets them; in whatever state they are, gone ones too. */
+export async function discardMachines(libvirtd: PrivateLibvirtd, machines: Iterable<DemoMachine>): Promise<void> {
+  const ignore = (): undefined => undefined;
+  await Promise.all(
+    Array.from(machines, async ({ uuid }) => {
+      await libvirtd.virsh("destroy", uuid).catch(ignore);
+      await libvirtd.virsh("undefine", uuid, "--managed-save").catch(ignore);
+    }),
+  );
+}

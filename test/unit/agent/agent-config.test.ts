@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect } from "chai";
+import { hostname } from "node:os";
+import { agentSchema, loadAgentConfig } from "../../../agent/agent-config.js";
+import { ConfigError, listSettings } from "../../../src/config/load-config.js";
+
+function problemsOf(env: Record<string, string>): readonly string[] {
+  try {
+    loadAgentConfig({ env });
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe("The agent's configuration", () => {
+  it("needs no setting at all", () => {
+    expect(loadAgentConfig({ env: {} })).to.deep.equal({
+      agent: { host: hostname(), controllers: ["127.0.0.1:50052"] },
+      libvirt: { uri: "qemu:///system" },
+      spice: { enabled: true, server_proxyclient_address: "127.0.0.1" },
+      telemetry: { listen: "127.0.0.1:9465" },
+      log: { level: "info" },
+    });
+  });
+
+  it("takes a host name and a list of controllers from the environment", () => {
+    const env = { SPICEGATE_AGENT__HOST: "compute-1", SPICEGATE_AGENT__CONTROLLERS: '["127.0.0.1:1", "[::1]:2"]' };
+    expect(loadAgentConfig({ env }).agent).to.deep.equal({
+      host: "compute-1",
+      controllers: ["127.0.0.1:1", "[::1]:2"],
+    });
+  });
+
+  it("refuses a host name that is empty, too long or has control characters", () => {
+    expect(problemsOf({ SPICEGATE_AGENT__HOST: "" })).to.deep.equal(["agent.host: host must not be empty"]);
+    expect(problemsOf({ SPICEGATE_AGENT__HOST: "h".repeat(254) })[0]).to.match(/at most 253/);
+    expect(problemsOf({ SPICEGATE_AGENT__HOST: "a\nb" })[0]).to.match(/control characters/);
+  });
+
+  it("refuses an empty list of controllers, a controller twice, and one beyond loopback", () => {
+    const problems = (list: string): readonly string[] => problemsOf({ SPICEGATE_AGENT__CONTROLLERS: list });
+    expect(problems("[]")[0]).to.match(/at least one/);
+    expect(problems('["127.0.0.1:1", "127.0.0.1:1"]')[0]).to.match(/twice/);
+    expect(problems('["192.0.2.1:50052"]')[0]).to.match(/loopback/);
+    expect(problems('["127.0.0.1"]')[0]).to.match(/host:port/);
+  });
+
+  it("describes every setting, the same on every machine", () => {
+    for (const { name, description, default: fallback } of listSettings(agentSchema)) {
+      expect(description, name).to.not.equal("");
+      expect(fallback ?? "", name).to.not.contain(hostname());
+    }
+  });
+});

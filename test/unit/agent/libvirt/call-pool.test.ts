@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect } from "chai";
+import type { CallTaker } from "../../../../agent/libvirt/call-pool.js";
+import { CallPool } from "../../../../agent/libvirt/call-pool.js";
+import type { CallRequest, WorkerReply } from "../../../../agent/libvirt/messages.js";
+import { MAX_QUEUED_LIBVIRT_CALLS } from "../../../../src/lib/limits.js";
+import { reasonOf, ServiceError } from "../../../../src/lib/service-error.js";
+import { FakeClock } from "../../../fakes/fake-clock.js";
+import { rejectionOf } from "../../../harness/rejection.js";
+
+/** Takes calls and answers when told to. */
+class ManualTaker implements CallTaker {
+  readonly taken: string[] = [];
+  open = true;
+  #answer: ((reply: WorkerReply) => void) | undefined;
+
+  get idle(): boolean {
+    return this.open && !this.#answer;
+  }
+
+  call<R extends CallRequest>(request: R): Promise<WorkerReply<R["kind"]>> {
+    this.taken.push(request.kind === "describe" ? request.uuids.join() : request.kind);
+    return new Promise<WorkerReply>((resolve) => (this.#answer = resolve)) as Promise<WorkerReply<R["kind"]>>;
+  }
+
+  /** Answers the call it has, and waits until the pool has seen that. */
+  async answer(reply: WorkerReply = { ok: true, value: [] }): Promise<void> {
+    const answer = this.#answer;
+    this.#answer = undefined;
+    answer?.(reply);
+    await settled();
+  }
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const about = (uuid: string): CallRequest & { kind: "describe" } => ({ kind: "describe", uuids: [uuid] });
+
+describe("CallPool", () => {
+  const ms = 1_000;
+  let clock: FakeClock;
+  let takers: ManualTaker[];
+  let pool: CallPool;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    takers = [new ManualTaker(), new ManualTaker()];
+    pool = new CallPool(takers, clock);
+  });
+
+  it("gives each question to whoever is free, in order", async () => {
+    const questions = ["a", "b", "c", "d"].map((uuid) => pool.ask(about(uuid), { ms }));
+    expect(takers.map(({ taken }) => taken)).to.deep.equal([["a"], ["b"]]);
+    await takers[1]?.answer();
+    await takers[1]?.answer();
+    await takers[0]?.answer();
+    await takers[1]?.answer();
+    await Promise.all(questions);
+    expect(takers.map(({ taken }) => taken)).to.deep.equal([["a"], ["b", "c", "d"]]);
+  });
+
+  it("returns the answer, and no timer stays", async () => {
+    const question = pool.ask({ kind: "list" }, { ms });
+    await takers[0]?.answer({ ok: true, value: ["x"] });
+    expect(await question).to.deep.equal(["x"]);
+    expect(clock.waiting).to.equal(0);
+  });
+
+  it("turns a failure into HYPERVISOR_UNAVAILABLE and goes on", async () => {
+    const questions = [pool.ask(about("a"), { ms }), pool.ask(about("b"), { ms }), pool.ask(about("c"), { ms })];
+    const failed = rejectionOf(questions[0]!);
+    await takers[0]?.answer({ ok: false, failure: { code: 1, message: "no", lost: false } });
+    expect(reasonOf(await failed)).to.equal("HYPERVISOR_UNAVAILABLE");
+    expect(takers[0]?.taken).to.deep.equal(["a", "c"]);
+    await Promise.all(takers.map((taker) => taker.answer()));
+    await Promise.all(questions.slice(1));
+  });
+
+  it("answers at the deadline, and drops the late answer", async () => {
+    const question = rejectionOf(pool.ask(about("a"), { ms }));
+    clock.advance(ms);
+    expect(reasonOf(await question)).to.equal("HYPERVISOR_UNAVAILABLE");
+    await takers[0]?.answer();
+    expect(takers[0]?.idle).to.equal(true);
+  });
+
+  it("does not ask a question whose caller has gone while it waited", async () => {
+    const taken = [pool.ask(about("a"), { ms }), pool.ask(about("b"), { ms })];
+    const caller = new AbortController();
+    const gone = rejectionOf(pool.ask(about("c"), { ms, signal: caller.signal }));
+    const last = pool.ask(about("d"), { ms });
+    caller.abort();
+    expect(reasonOf(await gone)).to.equal("CANCELLED");
+    await takers[0]?.answer();
+    expect(takers[0]?.taken).to.deep.equal(["a", "d"]);
+    await Promise.all(takers.map((taker) => taker.answer()));
+    await Promise.all([...taken, last]);
+  });
+
+  it("waits for a connection that opens later", async () => {
+    for (const taker of takers) taker.open = false;
+    const question = pool.ask(about("a"), { ms });
+    expect(takers.flatMap(({ taken }) => taken)).to.deep.equal([]);
+    takers[1]!.open = true;
+    pool.pump();
+    await takers[1]?.answer();
+    await question;
+  });
+
+  it("refuses questions over its bound, and only those", async () => {
+    const all = Array.from({ length: MAX_QUEUED_LIBVIRT_CALLS + 2 }, () => rejectionOf(pool.ask(about("a"), { ms })));
+    expect(reasonOf(await rejectionOf(pool.ask(about("b"), { ms })))).to.equal("LIMITED");
+    clock.advance(ms);
+    const reasons = (await Promise.all(all)).map(reasonOf);
+    expect(new Set(reasons)).to.deep.equal(new Set(["HYPERVISOR_UNAVAILABLE"]));
+  });
+
+  it("fails what waits when told so, not what is being answered", async () => {
+    const asked = [pool.ask(about("a"), { ms }), pool.ask(about("b"), { ms })];
+    const waiting = rejectionOf(pool.ask(about("c"), { ms }));
+    pool.failQueued(new ServiceError("HYPERVISOR_UNAVAILABLE", "gone"));
+    expect((await waiting).message).to.equal("gone");
+    await Promise.all(takers.map((taker) => taker.answer()));
+    await Promise.all(asked);
+  });
+});
