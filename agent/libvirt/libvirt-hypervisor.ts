@@ -5,7 +5,6 @@ import { systemClock } from "../../src/lib/clock.js";
 import { pause, withDeadline } from "../../src/lib/deadline.js";
 import {
   LIBVIRT_BACKOFF,
-  LIBVIRT_FIRST_TRY_MS,
   LIBVIRT_OPEN_MS,
   LIBVIRT_PAGE_DOMAINS,
   LIBVIRT_REOPEN_MS,
@@ -43,8 +42,7 @@ export function exitNow(code: number): void {
 /**
  * The hypervisor through libvirt: one connection for events, some for questions, all inside worker threads, so that the
  * main thread never waits for libvirt. This file keeps them connected; it knows nothing of C. One per process, since
- * libvirt's event loop is one per process. `start` waits a little for libvirt, so that an agent does not greet, and
- * displace one that works, before it can answer; it fails only where libvirt's library is missing.
+ * libvirt's event loop is one per process. `start` fails only where libvirt's library is missing.
  */
 export class LibvirtHypervisor implements Hypervisor {
   readonly #log: Log;
@@ -60,7 +58,6 @@ export class LibvirtHypervisor implements Hypervisor {
   #status: HypervisorStatus = { available: false, info: undefined, detail: "not connected yet" };
   #wakeUp: () => void = () => undefined;
   #connecting: Promise<void> = Promise.resolve();
-  #tried: () => void = () => undefined;
   #stopped: Promise<void> | undefined;
 
   constructor({ uri, log, clock = systemClock, readers = DEFAULT_READERS }: LibvirtOptions) {
@@ -86,9 +83,7 @@ export class LibvirtHypervisor implements Hypervisor {
 
   async start(): Promise<void> {
     await this.#events.start();
-    const tried = new Promise<void>((resolve) => (this.#tried = resolve));
     this.#connecting = this.#keepConnected();
-    await Promise.race([tried, pause(LIBVIRT_FIRST_TRY_MS, this.#stop.signal, this.#clock)]);
   }
 
   /** Ends all workers; questions still open fail. A second call waits for the first. */
@@ -163,12 +158,10 @@ export class LibvirtHypervisor implements Hypervisor {
       const begun = this.#clock.now();
       try {
         await this.#connect();
-        this.#tried();
         await this.#untilOneEnds();
       } catch (error) {
         this.#lost(error instanceof Error ? error.message : String(error));
       }
-      this.#tried();
       if (this.#clock.now() - begun > LIBVIRT_BACKOFF.mostMs) backoff.reset();
       if (!this.#status.available) await pause(backoff.next(), signal, this.#clock);
     }

@@ -73,12 +73,14 @@ export const MAX_DOMAIN_XML_BYTES = 1024 * 1024;
 export const MAX_XML_DEPTH = 256;
 export const LIBVIRT_OPEN_MS = 15_000;
 /** How long a starting agent waits for libvirt before it greets the controllers all the same. */
-export const LIBVIRT_FIRST_TRY_MS = 2_000;
+export const LIBVIRT_FIRST_MS = 2_000;
 export const LIBVIRT_REOPEN_MS = 1_000;
 export const LIBVIRT_FREE_MS = 1_500;
 export const LIBVIRT_FREE_INTERVAL_MS = 50;
 export const LIBVIRT_STOP_GRACE_MS = 250;
 export const LIBVIRT_PAGE_DOMAINS = 100;
+/** How late an event of libvirt may be noticed at most. */
+export const LIBVIRT_LOOP_REST_MS = 5;
 export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 
 // Postgres.

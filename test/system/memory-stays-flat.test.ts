@@ -8,8 +8,9 @@ import { Load } from "../harness/load.js";
 import { openDescriptors, residentMiB } from "../harness/process-facts.js";
 
 const CALLS = 20_000;
-const SAMPLES = 40;
-const MOST_MS = 50_000;
+const SAMPLES = 400;
+// On a machine that is busy otherwise it makes do with fewer.
+const MOST_MS = 30_000;
 // Little enough for garbage to be collected often; a leak of 1 KiB a console would not fit.
 const HEAP_MIB = 32;
 const GROWTH_MIB = 8;
@@ -34,7 +35,7 @@ describe("memory stays flat", function () {
   });
   after(() => deployment.stop());
 
-  it("in controller and agent, and so do their descriptors, over 20,000 consoles", async () => {
+  it("in controller and agent, and so do their descriptors, over thousands of consoles", async () => {
     const pids = [deployment.controller.pid, deployment.agent!.pid];
     const samples: { memory: number[]; descriptors: number[] }[] = [];
     const load = Load.start(deployment, machine.uuid, { callers: 32 });
@@ -48,7 +49,6 @@ describe("memory stays flat", function () {
       await load.stop();
     }
     await load.endsWithOnly();
-    process.stderr.write(JSON.stringify(samples.map((s) => [...s.memory.map(Math.round), ...s.descriptors])) + "\n");
     for (const which of [0, 1]) {
       const memory = samples.map((sample) => sample.memory[which]!);
       const descriptors = samples.map((sample) => sample.descriptors[which]!);
