@@ -63,7 +63,7 @@ export class Agent implements Part {
     this.#lifecycle = new Lifecycle(log, [
       { name: "telemetry", part: this.telemetry },
       { name: "hypervisor", part: hypervisor },
-      { name: "hypervisor watch", part: new HypervisorWatch({ hypervisor, readiness, metrics }) },
+      { name: "hypervisor watch", part: new HypervisorWatch({ hypervisor, readiness, metrics, clock }) },
       { name: "inventory", part: inventory },
       { name: "controller streams", part: streams, stopMs: MAX_REQUEST_MS + STOP_STEP_MS },
     ]);

@@ -12,7 +12,6 @@ import type { AgentIdentity } from "./agent-identity.js";
 import { PROTOCOL_VERSION } from "./agent-identity.js";
 import type { AgentMetrics } from "./agent-metrics.js";
 import type { Dialled } from "./dial.js";
-import { dialController } from "./dial.js";
 import type { FailureLog } from "./failure-log.js";
 import type { Hypervisor, HypervisorStatus } from "./hypervisor.js";
 import type { Inventory } from "./inventory.js";
@@ -61,10 +60,10 @@ export class ControlSession {
   #cancelTimer: () => void = () => undefined;
   #leaveInventory: () => void = () => undefined;
 
-  constructor(address: string, context: SessionContext, onPhase: (phase: SessionPhase) => void) {
+  constructor(dialled: Dialled, context: SessionContext, onPhase: (phase: SessionPhase) => void) {
     this.#context = context;
     this.#onPhase = onPhase;
-    this.#dialled = dialController(address);
+    this.#dialled = dialled;
     this.#writer = new StreamWriter(this.#dialled.call, () => this.#cut());
     this.#reports = new ReportSender({ ...context, writer: this.#writer });
     const write = this.#writer.write.bind(this.#writer);
@@ -176,10 +175,9 @@ export class ControlSession {
   }
 
   #endStream(end: SessionEnd): void {
-    const { call } = this.#dialled;
-    if (this.#phase === "ended" || call.writableEnded) return;
+    if (this.#phase === "ended") return;
     this.#setTimer(STREAM_END_MS, () => this.#finish(end));
-    call.end();
+    this.#dialled.call.end();
   }
 
   #cut(): void {

@@ -7,6 +7,7 @@ import { MAX_RECONNECT_WAIT_MS, RECONNECT_BACKOFF, REPLACED_WAIT_MS } from "../s
 import type { Part } from "../src/lib/lifecycle.js";
 import type { SessionContext, SessionEnd, SessionPhase } from "./control-session.js";
 import { ControlSession } from "./control-session.js";
+import { Dialler } from "./dial.js";
 
 /** Where the stream to one controller stands. */
 export type StreamState = "idle" | Exclude<SessionPhase, "ended"> | "waiting" | "stopped";
@@ -25,6 +26,7 @@ export interface ControllerStreamOptions {
 /** Keeps one stream to one controller: whenever it ends, another begins after a wait that depends on how it ended. */
 export class ControllerStream implements Part {
   readonly #options: ControllerStreamOptions;
+  readonly #dialler: Dialler;
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
   #state: StreamState = "idle";
@@ -34,6 +36,7 @@ export class ControllerStream implements Part {
 
   constructor(options: ControllerStreamOptions) {
     this.#options = options;
+    this.#dialler = new Dialler(options.address);
     this.#backoff = options.backoff ?? new Backoff(RECONNECT_BACKOFF);
   }
 
@@ -50,14 +53,15 @@ export class ControllerStream implements Part {
     this.#stopping.abort();
     this.#session?.leave();
     await this.#running;
+    this.#dialler.close();
     this.#setState("stopped");
   }
 
   async #run(): Promise<void> {
-    const { address, context } = this.#options;
+    const { context } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      this.#session = new ControlSession(address, context, (phase) => this.#onPhase(phase));
+      this.#session = new ControlSession(this.#dialler.dial(), context, (phase) => this.#onPhase(phase));
       const end = await this.#session.run();
       this.#session = undefined;
       if (end.kind === "left") return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ClientDuplexStream } from "@grpc/grpc-js";
-import { credentials } from "@grpc/grpc-js";
+import { connectivityState, credentials } from "@grpc/grpc-js";
 import type { ConnectResponse } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { AgentServiceClient, AgentServiceService } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, MAX_MESSAGE_BYTES } from "../src/lib/limits.js";
@@ -8,10 +8,10 @@ import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, MAX_MESSAGE_BYTES } from "
 /** A Connect stream whose agent messages are encoded already. */
 export type ControlCall = ClientDuplexStream<Buffer, ConnectResponse>;
 
-/** A stream together with the connection it is alone on. */
+/** A stream that is alone on its connection. */
 export interface Dialled {
   readonly call: ControlCall;
-  /** Ends stream and connection at once. A second call does nothing. */
+  /** Ends stream and connection at once. To be called once. */
   close(): void;
 }
 
@@ -32,16 +32,51 @@ const OPTIONS = {
   "grpc.enable_channelz": 0,
 };
 
-/** Opens a Connect stream to a controller. It fails through the stream's status, never by throwing. */
-export function dialController(address: string): Dialled {
-  const client = new AgentServiceClient(address, credentials.createInsecure(), OPTIONS);
-  const { path, responseDeserialize } = AgentServiceService.connect;
-  const call = client.makeBidiStreamRequest(path, (message: Buffer) => message, responseDeserialize);
-  return {
-    call,
-    close() {
-      call.cancel();
-      client.close();
-    },
-  };
+/**
+ * Opens Connect streams to one controller, one after the other, each on a connection of its own. A controller that takes
+ * connections and then says nothing, being frozen, would collect one per attempt, since grpc-js never gives up on such
+ * a connection nor closes it: it is used again by the next attempt.
+ */
+export class Dialler {
+  readonly #address: string;
+  #client: AgentServiceClient | undefined;
+
+  constructor(address: string) {
+    this.#address = address;
+  }
+
+  /** Opens a stream. It fails through the stream's status, never by throwing. */
+  dial(): Dialled {
+    const client = this.#takeClient();
+    const { path, responseDeserialize } = AgentServiceService.connect;
+    const call = client.makeBidiStreamRequest(path, (message: Buffer) => message, responseDeserialize);
+    return {
+      call,
+      close: () => {
+        call.cancel();
+        if (stateOf(client) === connectivityState.CONNECTING) this.#client = client;
+        else client.close();
+      },
+    };
+  }
+
+  /** Lets go of a connection kept for the next attempt. A second call does nothing. */
+  close(): void {
+    this.#client?.close();
+    this.#client = undefined;
+  }
+
+  #takeClient(): AgentServiceClient {
+    const kept = this.#client;
+    this.#client = undefined;
+    if (kept && KEPT_STATES.has(stateOf(kept))) return kept;
+    kept?.close();
+    return new AgentServiceClient(this.#address, credentials.createInsecure(), OPTIONS);
+  }
+}
+
+const KEPT_STATES = new Set([connectivityState.CONNECTING, connectivityState.READY]);
+
+function stateOf(client: AgentServiceClient): connectivityState {
+  return client.getChannel().getConnectivityState(false);
 }

@@ -36,6 +36,8 @@ export interface InventoryOptions {
   readonly metrics: AgentMetrics;
   readonly log: Log;
   readonly clock: Clock;
+  /** The waits after a snapshot that could not be read. */
+  readonly backoff?: Backoff;
 }
 
 /** The inventory of one agent process: one counter, any number of receivers. */
@@ -45,7 +47,7 @@ export class Inventory implements Part {
   /** Those that are to get a snapshot next; until then events are of no use to them. */
   readonly #wanting = new Set<ReportSink>();
   readonly #stopping = new AbortController();
-  readonly #backoff = new Backoff(SNAPSHOT_BACKOFF);
+  readonly #backoff: Backoff;
   #unlisten: (() => void)[] = [];
   #changes: DomainChange[] = [];
   #sequence = 0n;
@@ -53,6 +55,7 @@ export class Inventory implements Part {
 
   constructor(options: InventoryOptions) {
     this.#options = options;
+    this.#backoff = options.backoff ?? new Backoff(SNAPSHOT_BACKOFF);
   }
 
   start(): void {

@@ -77,7 +77,7 @@ export class RequestHandler {
     this.#inFlight.set(request.id, work);
     const began = this.#options.clock.now();
     const timeoutMs = Math.min(request.timeoutMs, MAX_REQUEST_MS);
-    const ms = Math.max(0, timeoutMs - AGENT_ANSWERS_EARLY_MS);
+    const ms = Math.max(timeoutMs / 2, timeoutMs - AGENT_ANSWERS_EARLY_MS);
     try {
       const result = await this.#options.perform(request.operation, { ms, signal: work.signal });
       if (work.signal.aborted) this.#count(request, "CANCELLED");

@@ -14,13 +14,8 @@ export function howTo(state: DemoState): string {
       `    ${bufLine(state.grpc, uuid)}`,
     ].join("\n"),
   );
-  return [
-    "",
-    "Consoles; each URL opens once and expires after ten minutes:",
-    ...sections,
-    "Ctrl-C ends the demo.",
-    "",
-  ].join("\n\n");
+  const title = "Consoles; each URL opens once, within ten minutes:";
+  return ["", title, "", ...sections.flatMap((section) => [section, ""]), "Ctrl-C ends the demo."].join("\n");
 }
 
 /** One GetSpiceConsole call by grpcurl, as a shell line. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `make demo` stays up until Ctrl-C. With ONCE=1 it takes free ports, ends by itself, and its last line is its state.
+// DEMO_FOLDER is where state and logs go, .demo otherwise.
 import { join } from "node:path";
 import { Demo } from "./demo.js";
 import { DemoFolder } from "./demo-folder.js";
@@ -43,7 +44,7 @@ async function stay(demo: Demo): Promise<End> {
 }
 
 async function main(): Promise<void> {
-  const top = join(PROJECT_FOLDER, ".demo");
+  const top = process.env["DEMO_FOLDER"] ?? join(PROJECT_FOLDER, ".demo");
   const folder = once ? DemoFolder.takeOnce(top) : DemoFolder.take(top);
   let keepLogs = true;
   try {

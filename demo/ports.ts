@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
+import type { Server } from "node:net";
 
 const LOWEST = 15_000;
 const TRIES = 100;
+// Between the well-known defaults and the ports above.
+const BLOCKS_FROM = 10_000;
+const BLOCK_SIZE = 100;
 const given = new Set<number>();
 
 /**
@@ -25,12 +29,44 @@ export async function portNear(wanted: number): Promise<number> {
   return (await isFree(wanted)) ? wanted : freePort();
 }
 
+/** Ports that one user of this file has for itself. */
+export interface PortBlock {
+  readonly first: number;
+  readonly last: number;
+  /** Gives them back; twice is harmless. */
+  release(): void;
+}
+
+/**
+ * Reserves a hundred ports, for programs that choose among them later. The first is listened on as long as they are
+ * reserved, so the kernel keeps two processes from the same block, and a process that dies gives its own back.
+ */
+export async function reservePortBlock(): Promise<PortBlock> {
+  const blocks = (LOWEST - BLOCKS_FROM) / BLOCK_SIZE;
+  const start = Math.floor(Math.random() * blocks);
+  for (let step = 0; step < blocks; step++) {
+    const guard = BLOCKS_FROM + ((start + step) % blocks) * BLOCK_SIZE;
+    const server = await listen(guard);
+    if (!server) continue;
+    server.unref();
+    return { first: guard + 1, last: guard + BLOCK_SIZE - 1, release: () => void server.close() };
+  }
+  throw new Error("every block of ports is taken");
+}
+
 /** Whether one could listen on this port of 127.0.0.1 now. */
-export function isFree(port: number): Promise<boolean> {
+export async function isFree(port: number): Promise<boolean> {
+  const server = await listen(port);
+  if (!server) return false;
+  await new Promise((resolve) => server.close(resolve));
+  return true;
+}
+
+function listen(port: number): Promise<Server | undefined> {
   return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve(true)));
+    const server = createServer((socket) => void socket.destroy());
+    server.once("error", () => resolve(undefined));
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => resolve(server));
   });
 }
 

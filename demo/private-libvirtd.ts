@@ -7,6 +7,8 @@ import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import type { Part } from "../src/lib/lifecycle.js";
 import { ChildProgram } from "./child-program.js";
+import type { PortBlock } from "./ports.js";
+import { reservePortBlock } from "./ports.js";
 import { createRunFolder, removeRunFolder } from "./run-folder.js";
 import { giveTo, hypervisorUser, makeFolderFor } from "./service-user.js";
 import { makeSpiceCertificate } from "./spice-certificate.js";
@@ -36,6 +38,7 @@ const MAX_SOCKET_PATH = 107;
 export class PrivateLibvirtd implements Part {
   readonly #options: PrivateLibvirtdOptions;
   #folder: string | undefined;
+  #ports: PortBlock | undefined;
   #daemon: ChildProgram | undefined;
   #kvm = false;
 
@@ -58,6 +61,7 @@ export class PrivateLibvirtd implements Part {
     this.#daemon = undefined;
     if (this.#folder !== undefined) await removeRunFolder(this.#folder);
     this.#folder = undefined;
+    this.#ports?.release();
   }
 
   /** The libvirt URI of its socket. */
@@ -122,12 +126,14 @@ export class PrivateLibvirtd implements Part {
       checkSocketPath(folder);
       const user = hypervisorUser();
       for (const name of ["home", "images", "tls", ...XDG_FOLDERS]) await makeFolderFor(user, join(folder, name));
-      await writeConfig(folder, this.#options.spiceTls === true);
+      this.#ports = await reservePortBlock();
+      await writeConfig(folder, this.#ports, this.#options.spiceTls === true);
       if (this.#options.spiceTls === true) await makeSpiceCertificate(join(folder, "tls"));
       for (const name of ["config", "tls"]) await giveTo(user, join(folder, name));
       return folder;
     } catch (error) {
       await removeRunFolder(folder);
+      this.#ports?.release();
       throw error;
     }
   }
@@ -154,13 +160,16 @@ export class PrivateLibvirtd implements Part {
 }
 
 /** Who reaches the socket has passed the folder's permissions: that is the whole authentication. */
-async function writeConfig(folder: string, spiceTls: boolean): Promise<void> {
+async function writeConfig(folder: string, ports: PortBlock, spiceTls: boolean): Promise<void> {
   const config = join(folder, "config", "libvirt");
   await mkdir(config, { mode: 0o700 });
   await writeFile(join(config, "libvirtd.conf"), 'auth_unix_ro = "none"\nauth_unix_rw = "none"\n');
-  // Guests log to files, else libvirtd would start a virtlogd beside it.
   const lines = [
+    // Guests log to files, else libvirtd would start a virtlogd beside it.
     'stdio_handler = "file"',
+    // libvirtd tries a port before QEMU takes it; two of them with the same ports could both find it free.
+    `remote_display_port_min = ${ports.first}`,
+    `remote_display_port_max = ${ports.last}`,
     `spice_tls = ${spiceTls ? 1 : 0}`,
     `spice_tls_x509_cert_dir = "${folder}/tls"`,
   ];

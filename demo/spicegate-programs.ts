@@ -21,6 +21,8 @@ export interface SpicegateProgramOptions {
   readonly logFile: string;
   /** The `telemetry.listen` of its configuration, asked whether it is ready. */
   readonly telemetry: string;
+  /** Most memory for JavaScript's long-lived objects, in MiB; Node's own choice unless set. */
+  readonly heapMiB?: number | undefined;
 }
 
 /** The controller as a process: ready when its /readyz says so. */
@@ -37,7 +39,7 @@ export function agentProgram(options: SpicegateProgramOptions): ChildProgram {
 export async function migrate(configFile: string, logFile: string): Promise<void> {
   const args = [CONTROLLER, "migrate", "--config", configFile];
   const said = await promisify(execFile)(process.execPath, args, { timeout: MIGRATE_MS });
-  await appendFile(logFile, said.stdout + said.stderr);
+  await appendFile(logFile, said.stdout + said.stderr, { mode: 0o600 });
 }
 
 /** Whether the program behind this telemetry address says that it can be used. */
@@ -52,11 +54,12 @@ export async function isReady(telemetry: string): Promise<boolean> {
 }
 
 function spicegateProgram(name: string, args: readonly string[], options: SpicegateProgramOptions): ChildProgram {
-  const { home, logFile, telemetry } = options;
+  const { home, logFile, telemetry, heapMiB } = options;
+  const heap = heapMiB === undefined ? [] : [`--max-old-space-size=${heapMiB}`];
   return new ChildProgram({
     name,
     command: process.execPath,
-    args: ["--enable-source-maps", ...args],
+    args: ["--enable-source-maps", ...heap, ...args],
     home,
     logFile,
     ready: () => isReady(telemetry),

@@ -3,7 +3,7 @@
 // are dropped, since a snapshot that is asked for when it is back says the same and more.
 import type { DomainEvent, InventorySnapshot } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import type { HypervisorReport, ReportedDomain, ReportOutcome } from "../instances/host.js";
-import { CATCH_UP_MS, MAX_DOMAINS_PER_HOST, MAX_QUEUED_REPORTS } from "../lib/limits.js";
+import { CATCH_UP_MS, MAX_DOMAINS_PER_HOST, MAX_QUEUED_DOMAINS } from "../lib/limits.js";
 import type { Clock } from "../lib/clock.js";
 import type { Log } from "../lib/log.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
@@ -16,7 +16,7 @@ import { changeFrom, domainsFrom } from "./agent-messages.js";
 /** What the reports of a stream need. */
 export interface AgentReportsOptions {
   readonly stream: HostStream;
-  readonly instances: InstanceRegistry;
+  readonly instances: Pick<InstanceRegistry, "applySnapshot" | "applyEvent" | "setHypervisor">;
   /** Asks the agent for a new snapshot. */
   readonly resend: () => void;
   /** Whether a report could be stored now. */
@@ -35,6 +35,7 @@ export class AgentReports {
   readonly #options: AgentReportsOptions;
   #pages: ReportedDomain[] = [];
   #pagesSequence = 0n;
+  /** Domains in the reports that wait. */
   #queued = 0;
   #work: Promise<void> = Promise.resolve();
   #closed = false;
@@ -61,7 +62,8 @@ export class AgentReports {
     this.#pages = [];
     this.#behind = false;
     const { stream, instances } = this.#options;
-    this.#enqueue("snapshot", () => instances.applySnapshot(stream, { sequence: page.sequence, domains }));
+    const apply = (): Promise<ReportOutcome> => instances.applySnapshot(stream, { sequence: page.sequence, domains });
+    this.#enqueue("snapshot", apply, domains.length);
   }
 
   /** Applies a change. One of a kind that is not known is counted and ignored. */
@@ -88,21 +90,25 @@ export class AgentReports {
     return this.#work;
   }
 
-  #enqueue(kind: ReportKind, apply: () => Promise<ReportOutcome>): void {
-    if (this.#queued >= MAX_QUEUED_REPORTS) {
+  #enqueue(kind: ReportKind, apply: () => Promise<ReportOutcome>, domains = 1): void {
+    if (this.#queued + domains > MAX_QUEUED_DOMAINS) {
       this.#options.fail(new ServiceError("LIMITED", "the agent sends more reports than can be applied"));
       return;
     }
-    this.#queued += 1;
-    this.#work = this.#work.then(() => this.#apply(kind, apply));
+    this.#queued += domains;
+    this.#work = this.#work.then(() => {
+      this.#queued -= domains;
+      return this.#apply(kind, apply);
+    });
   }
 
   async #apply(kind: ReportKind, apply: () => Promise<ReportOutcome>): Promise<void> {
-    this.#queued -= 1;
     if (this.#closed || (this.#behind && kind === "event")) return;
     try {
       this.#settle(kind, await apply());
     } catch (error) {
+      // A sequence number that no counter reaches: asking again would change nothing.
+      if (error instanceof ServiceError && error.reason === "INVALID_ARGUMENT") return this.#options.fail(error);
       this.#fallBehind();
       this.#options.metrics.reports.inc({ kind, outcome: "failed" });
       const level = reasonOf(error) === "DATABASE_UNAVAILABLE" ? "info" : "error";

@@ -13,9 +13,11 @@ import { HELLO_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
 import { StreamWriter } from "../lib/stream-writer.js";
+import { MalformedMessage } from "../rpc/malformed-message.js";
 import { statusFromError } from "../rpc/status-from-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import { hostHelloFrom, hypervisorReportFrom } from "./agent-messages.js";
+import type { AgentReportsOptions } from "./agent-reports.js";
 import { AgentReports } from "./agent-reports.js";
 
 /** The one protocol version this controller speaks. */
@@ -26,7 +28,7 @@ export interface AgentStreamOptions {
   /** Names this run of the controller. */
   readonly controllerId: string;
   readonly router: AgentRouter;
-  readonly instances: InstanceRegistry;
+  readonly instances: AgentReportsOptions["instances"] & Pick<InstanceRegistry, "welcomeHost" | "hostDisconnected">;
   /** Whether a report could be stored now. */
   readonly databaseUp: () => boolean;
   readonly log: Log;
@@ -35,7 +37,7 @@ export interface AgentStreamOptions {
 }
 
 /** The call as the server hands it over; responses are written already encoded. */
-export type AgentCall = ServerDuplexStream<ConnectRequest, Buffer>;
+export type AgentCall = ServerDuplexStream<ConnectRequest | MalformedMessage, Buffer>;
 
 type Message = NonNullable<ConnectResponse["message"]>;
 type State =
@@ -64,13 +66,15 @@ export class AgentStream {
   run(): void {
     const late = (): void => this.#fail(new ServiceError("INVALID_ARGUMENT", `no Hello within ${HELLO_MS} ms`));
     this.#cancelHelloTimer = this.#options.clock.after(HELLO_MS, late);
-    this.#call.on("data", (message: ConnectRequest) => this.#receive(message));
+    this.#call.on("data", (request: ConnectRequest | MalformedMessage) => this.#receive(request));
     this.#call.on("end", () => this.#end("ended by the agent"));
     this.#call.on("cancelled", () => this.#close("connection lost"));
     this.#call.on("close", () => this.#close("closed"));
   }
 
-  #receive({ message }: ConnectRequest): void {
+  #receive(request: ConnectRequest | MalformedMessage): void {
+    if (request instanceof MalformedMessage) return this.#fail(request.error);
+    const { message } = request;
     try {
       switch (this.#state.name) {
         case "awaiting hello":
@@ -121,7 +125,7 @@ export class AgentStream {
       case "hello":
         throw new ServiceError("INVALID_ARGUMENT", "a second Hello");
       case undefined:
-        // Empty, or of a kind that a newer agent knows: the decoder cannot tell them apart.
+        // Of a kind that a newer agent knows.
         return this.#options.metrics.agentMessagesIgnored.inc({ kind: "unknown_message" });
     }
   }

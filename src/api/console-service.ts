@@ -7,6 +7,7 @@ import type { LookupConsoleToken } from "../console/lookup-console-token.js";
 import type { RevokeConsoleTokens } from "../console/revoke-console-tokens.js";
 import { MAX_CONSOLE_TYPE_LENGTH, MAX_TOKEN_LENGTH } from "../lib/limits.js";
 import { parseText, parseUuid } from "../lib/validate.js";
+import { withMalformedMessages } from "../rpc/malformed-message.js";
 import type { UnaryHandlers } from "../rpc/unary-handler.js";
 
 /** The use cases behind the service. */
@@ -45,5 +46,5 @@ export function addConsoleService(server: Server, options: ConsoleServiceOptions
       revoked: await revokeConsoleTokens.execute(parseUuid(instanceUuid, "instance_uuid"), context),
     })),
   };
-  server.addService(ConsoleServiceService, implementation);
+  server.addService(withMalformedMessages(ConsoleServiceService), implementation);
 }

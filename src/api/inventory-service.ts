@@ -4,6 +4,7 @@ import type { InventoryServiceServer } from "../../proto/gen/spicegate/inventory
 import { InventoryServiceService } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
 import type { ManageInventory } from "../console/manage-inventory.js";
 import { parseUuid } from "../lib/validate.js";
+import { withMalformedMessages } from "../rpc/malformed-message.js";
 import type { UnaryHandlers } from "../rpc/unary-handler.js";
 import {
   changesFrom,
@@ -41,5 +42,5 @@ export function addInventoryService(server: Server, handlers: UnaryHandlers, inv
       return { hosts: page.items.map(messageFromHost), nextPageToken: page.nextPageToken };
     }),
   };
-  server.addService(InventoryServiceService, implementation);
+  server.addService(withMalformedMessages(InventoryServiceService), implementation);
 }

@@ -4,6 +4,7 @@ import type { SpiceEndpoint } from "../../proto/gen/spicegate/agent/v1/agent.js"
 import type { AgentRouter } from "../agents/agent-router.js";
 import type { Instance } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
+import { abortError } from "../lib/deadline.js";
 import { MAX_REQUEST_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { RequestContext } from "../rpc/request-context.js";
@@ -19,7 +20,7 @@ import type { InstanceAccess } from "./instance-access.js";
 export interface GetSpiceConsoleOptions {
   readonly access: InstanceAccess;
   readonly agents: AgentRouter;
-  readonly tokens: ConsoleAuthorizer;
+  readonly tokens: Pick<ConsoleAuthorizer, "authorize" | "withdraw">;
   readonly instances: Pick<InstanceRegistry, "recordFault">;
   /** Nova's [spice] html5proxy_base_url. */
   readonly baseUrl: string;
@@ -92,10 +93,13 @@ export class GetSpiceConsole {
     return error;
   }
 
+  /** A caller that goes away before or during it leaves no token behind. */
   async #authorize(placed: Placed, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
-    if (context.signal.aborted) throw new ServiceError("CANCELLED", "the caller went away");
+    const { signal } = context;
+    if (signal.aborted) throw abortError(signal);
     const { tokens, baseUrl, ttlSeconds } = this.#options;
-    return tokens.authorize({
+    const actor = actorFrom(context);
+    const authorization = await tokens.authorize({
       instanceUuid: placed.instance.uuid,
       consoleType: placed.consoleType,
       agentHost: placed.host,
@@ -104,8 +108,11 @@ export class GetSpiceConsole {
       tlsPort: endpoint.tlsPort || undefined,
       accessUrlBase: baseUrl,
       ttlSeconds,
-      actor: actorFrom(context),
+      actor,
     });
+    if (!signal.aborted) return authorization;
+    await tokens.withdraw(authorization.token, actor);
+    throw abortError(signal);
   }
 }
 

@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { Kysely, Migrator, PostgresDialect } from "kysely";
 import type { Migration, MigrationProvider } from "kysely";
 import pg from "pg";
-import { DB_CONNECT_MS } from "../lib/limits.js";
+import { MIGRATE_CONNECT_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { connectionString } from "./connection-options.js";
 import type { DatabaseAddress } from "./connection-options.js";
@@ -19,7 +19,7 @@ const FOLDER = new URL("../../migrations/", import.meta.url);
 export async function migrate(address: DatabaseAddress, log: Log): Promise<readonly string[]> {
   const pool = new pg.Pool({
     connectionString: connectionString(address),
-    connectionTimeoutMillis: DB_CONNECT_MS,
+    connectionTimeoutMillis: MIGRATE_CONNECT_MS,
     application_name: "spicegate migrate",
     max: 1,
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Querier } from "../db/connection.js";
 import type { Database } from "../db/pool.js";
+import { PURGE_BATCH } from "../lib/limits.js";
 import type { HostHello, HostStream, HypervisorReport } from "./host.js";
 import type { Instance, PageRequest } from "./instance.js";
 import { readInstances, settle } from "./ownership.js";
@@ -81,7 +82,10 @@ export class HostStore {
   disconnect(stream: HostStream): Promise<readonly Instance[]> {
     return this.#database.transaction(async (querier) => {
       await querier.query({ text: DISCONNECT, values: [stream.streamId] });
-      const rows = await querier.query<{ instance_uuid: string }>({ text: CONFLICTS, values: [stream.host, 1_000] });
+      const rows = await querier.query<{ instance_uuid: string }>({
+        text: CONFLICTS,
+        values: [stream.host, PURGE_BATCH],
+      });
       const uuids = rows.map((row) => row.instance_uuid);
       await settle(querier, uuids, this.#rules);
       return readInstances(querier, uuids);

@@ -7,13 +7,22 @@
 import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
 import type { Database } from "../db/pool.js";
+import { databaseUnavailable } from "../db/postgres-errors.js";
+import { Slots } from "../db/slots.js";
 import type { SweepTask } from "../db/sweep.js";
 import { Backoff } from "../lib/backoff.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
 import { pause } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
-import { DB_RECONNECT_BACKOFF, LOAD_BATCH, PURGE_BATCH } from "../lib/limits.js";
+import {
+  AGENT_DB_CONNECTIONS,
+  AGENT_WAITS_MS,
+  DB_RECONNECT_BACKOFF,
+  LOAD_BATCH,
+  MAX_WAITING_AGENTS,
+  PURGE_BATCH,
+} from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { invalid } from "../lib/validate.js";
 import { FaultRecorder } from "./fault-recorder.js";
@@ -57,6 +66,7 @@ export interface InstanceRegistryOptions extends OwnershipRules {
 
 const FIRST_UUID = "00000000-0000-0000-0000-000000000000";
 const MOST_BIGINT = 2n ** 63n - 1n;
+const AGENTS_SHARE = { slots: AGENT_DB_CONNECTIONS, waiting: MAX_WAITING_AGENTS, waitMs: AGENT_WAITS_MS };
 
 /** Instances and hosts. All methods that return promises fail with DATABASE_UNAVAILABLE while Postgres is away. */
 export class InstanceRegistry implements Part {
@@ -67,6 +77,7 @@ export class InstanceRegistry implements Part {
   readonly #hosts: HostStore;
   readonly #reports: ReportStore;
   readonly #faults: FaultRecorder;
+  readonly #agentsShare: Slots;
   readonly #stopping = new AbortController();
   #unsubscribe: () => void = () => undefined;
   #loading: Promise<void> | undefined;
@@ -80,6 +91,7 @@ export class InstanceRegistry implements Part {
     this.#hosts = new HostStore(database, options);
     this.#reports = new ReportStore(database, options);
     this.#faults = new FaultRecorder(database, log);
+    this.#agentsShare = new Slots(AGENTS_SHARE, clock);
   }
 
   /** Fills the memory as soon as Postgres is there, and again each time it comes back. */
@@ -147,7 +159,7 @@ export class InstanceRegistry implements Part {
 
   /** Lets an agent in; from here on its host is up. A later Hello of the same host replaces the stream. */
   async welcomeHost(hello: HostHello): Promise<HostStream> {
-    const stream = await this.#hosts.welcome(this.#options.controllerId, hello);
+    const stream = await this.#inAgentsShare(() => this.#hosts.welcome(this.#options.controllerId, hello));
     this.#progress.opened(stream);
     return stream;
   }
@@ -156,7 +168,7 @@ export class InstanceRegistry implements Part {
   async hostDisconnected(stream: HostStream): Promise<void> {
     this.#progress.closed(stream);
     try {
-      this.#memory.take(await this.#hosts.disconnect(stream));
+      this.#memory.take(await this.#inAgentsShare(() => this.#hosts.disconnect(stream)));
     } catch (error) {
       this.#options.log.debug({ err: error, host: stream.host }, "the end of a stream is recorded later");
     }
@@ -164,7 +176,7 @@ export class InstanceRegistry implements Part {
 
   /** What an agent says of its hypervisor; ignored where another process speaks for the host by now. */
   async setHypervisor(stream: HostStream, report: HypervisorReport): Promise<void> {
-    await this.#hosts.setHypervisor(stream, report);
+    await this.#inAgentsShare(() => this.#hosts.setHypervisor(stream, report));
   }
 
   /** Applies a whole inventory; the host counts as complete unless the stream has been superseded. */
@@ -174,7 +186,9 @@ export class InstanceRegistry implements Part {
   ): Promise<ReportOutcome> {
     checkSequence(report.sequence);
     const { host, generation } = stream;
-    const result = await this.#reports.applySnapshot({ ...report, host, generation }, this.#memory.onHost(host));
+    const result = await this.#inAgentsShare(() =>
+      this.#reports.applySnapshot({ ...report, host, generation }, this.#memory.onHost(host)),
+    );
     if (result.outcome !== "superseded") this.#progress.completed(stream);
     return this.#remember(result);
   }
@@ -186,7 +200,7 @@ export class InstanceRegistry implements Part {
   ): Promise<ReportOutcome> {
     checkSequence(report.sequence);
     const { host, generation } = stream;
-    return this.#remember(await this.#reports.applyEvent({ ...report, host, generation }));
+    return this.#remember(await this.#inAgentsShare(() => this.#reports.applyEvent({ ...report, host, generation })));
   }
 
   /** Creates, replaces or revives the orchestrator's half; twice the same changes nothing. */
@@ -245,6 +259,17 @@ export class InstanceRegistry implements Part {
       { name: "gone claims", run: purgeClaims },
       { name: "dead controllers", run: purgeControllers },
     ];
+  }
+
+  /** Agents may all come at once, for example after a restart; callers still find a connection. */
+  async #inAgentsShare<T>(work: () => Promise<T>): Promise<T> {
+    if (!(await this.#agentsShare.take()))
+      throw databaseUnavailable(new Error("too many agents wait for the database"));
+    try {
+      return await work();
+    } finally {
+      this.#agentsShare.give();
+    }
   }
 
   async #settleDisputes(querier: Querier): Promise<number> {

@@ -120,9 +120,14 @@ export function revokeMoved(moves: string, actorAt: number): string {
   )`;
 }
 
+/** For one instance the statement is kept prepared; for many a plan made for one would be the wrong one. */
+function named(name: string, uuids: readonly string[]): { name?: string } {
+  return uuids.length === 1 ? { name } : {};
+}
+
 /** Locks instances for the rest of the transaction. */
 export async function lockInstances(querier: Querier, uuids: readonly string[]): Promise<void> {
-  await querier.query({ name: "instances-lock", text: LOCK, values: [uuids] });
+  await querier.query({ ...named("instances-lock", uuids), text: LOCK, values: [uuids] });
 }
 
 /**
@@ -131,16 +136,16 @@ export async function lockInstances(querier: Querier, uuids: readonly string[]):
  */
 export async function settle(querier: Querier, uuids: readonly string[], rules: OwnershipRules): Promise<void> {
   if (uuids.length === 0) return;
-  await querier.query({ name: "instances-create", text: CREATE, values: [uuids] });
+  await querier.query({ ...named("instances-create", uuids), text: CREATE, values: [uuids] });
   await lockInstances(querier, uuids);
   const values = [uuids, rules.trustDomainMetadata, CONTROLLER_LEASE_MS, ...actorValues(SYSTEM_ACTOR)];
-  await querier.query({ name: "instances-settle", text: SETTLE, values });
+  await querier.query({ ...named("instances-settle", uuids), text: SETTLE, values });
 }
 
 const READ = `select ${INSTANCE_COLUMN_LIST} from instances where instance_uuid = any ($1::uuid[])`;
 
 /** The instances as they are now, tombstones included; unknown ones are missing. */
 export async function readInstances(querier: Querier, uuids: readonly string[]): Promise<readonly Instance[]> {
-  const rows = await querier.query<InstanceRow>({ name: "instances-read", text: READ, values: [uuids] });
+  const rows = await querier.query<InstanceRow>({ ...named("instances-read", uuids), text: READ, values: [uuids] });
   return rows.map(instanceFromRow);
 }

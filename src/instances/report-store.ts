@@ -47,12 +47,12 @@ const CLAIM_ALL = `
         excluded.owner_project_id, excluded.owner_user_id)
   returning instance_uuid`;
 
-// The snapshot's own number stands for every domain of the host from here on, so marks of gone ones can go too.
-const DROP_ABSENT = `
-  delete from domain_claims c
-  where c.host = $1::text and (c.generation, c.sequence) <= ($2::bigint, $3::bigint)
-    and (c.gone or not exists (select from unnest($4::uuid[]) as present (uuid) where present.uuid = c.instance_uuid))
-  returning instance_uuid`;
+// Those that the snapshot's own number stands for from here on, the marks of gone ones among them.
+const COVERED = `
+  select instance_uuid, gone from domain_claims
+  where host = $1::text and (generation, sequence) <= ($2::bigint, $3::bigint)`;
+
+const DROP = `delete from domain_claims where host = $1::text and instance_uuid = any ($2::uuid[])`;
 
 // A conflict may be decided by the host being up again; a claim may have outlived the purged tombstone of its instance.
 const UNSETTLED = `
@@ -62,9 +62,13 @@ const UNSETTLED = `
 const MARK_SNAPSHOT = `
   update hosts set snapshot_generation = $2::bigint, snapshot_sequence = $3::bigint where host = $1::text`;
 
-const READ_HOST = `
-  select ${INSTANCE_COLUMN_LIST} from instances
-  where (host = $1::text and deleted_at is null) or instance_uuid = any ($2::uuid[])`;
+// Not only what is on the host: what it claims in vain shows a conflict.
+const READ_CONCERNED = `
+  select ${INSTANCE_COLUMN_LIST} from instances where instance_uuid in (
+    select instance_uuid from instances where host = $1::text
+    union select instance_uuid from domain_claims where host = $1::text
+    union select unnest($2::uuid[])
+  )`;
 
 const CLAIM_ONE = `
   insert into domain_claims as c (host, instance_uuid, generation, sequence, power_state, displays, domain_name,
@@ -98,8 +102,9 @@ export class ReportStore {
       const mark = await lockHost(querier, report.host);
       if (mark?.generation !== report.generation) return { outcome: "superseded", instances: [] };
       const stale = isBefore(report, mark);
-      if (!stale) await this.#replace(querier, report);
-      const rows = await querier.query<InstanceRow>({ text: READ_HOST, values: [report.host, remembered] });
+      const touched = stale ? [] : await this.#replace(querier, report);
+      const values = [report.host, [...remembered, ...touched]];
+      const rows = await querier.query<InstanceRow>({ text: READ_CONCERNED, values });
       return { outcome: stale ? "stale" : "applied", instances: rows.map(instanceFromRow) };
     });
   }
@@ -116,7 +121,8 @@ export class ReportStore {
     });
   }
 
-  async #replace(querier: Querier, report: SnapshotReport): Promise<void> {
+  /** Returns the instances that had to be settled. */
+  async #replace(querier: Querier, report: SnapshotReport): Promise<readonly string[]> {
     const domains = new Map(report.domains.map((domain) => [domain.uuid, domain]));
     const touched = new Set<string>();
     const collect = (rows: readonly { instance_uuid: string }[]): void => {
@@ -127,11 +133,25 @@ export class ReportStore {
       const records = JSON.stringify(batch.map(claimRecord));
       collect(await querier.query({ name: "claims-all", text: CLAIM_ALL, values: [...place, records] }));
     }
-    collect(await querier.query({ text: DROP_ABSENT, values: [...place, [...domains.keys()]] }));
+    for (const batch of batches(await absent(querier, place, domains))) {
+      await querier.query({ text: DROP, values: [report.host, batch] });
+      for (const uuid of batch) touched.add(uuid);
+    }
     collect(await querier.query({ text: UNSETTLED, values: [report.host] }));
     for (const batch of batches([...touched].sort())) await settle(querier, batch, this.#rules);
     await querier.query({ text: MARK_SNAPSHOT, values: place });
+    return [...touched];
   }
+}
+
+/** The claims that a snapshot puts an end to. Compared here and not in SQL, where the plan could be quadratic. */
+async function absent(
+  querier: Querier,
+  place: readonly unknown[],
+  present: ReadonlyMap<string, unknown>,
+): Promise<readonly string[]> {
+  const rows = await querier.query<{ instance_uuid: string; gone: boolean }>({ text: COVERED, values: place });
+  return rows.filter((row) => row.gone || !present.has(row.instance_uuid)).map((row) => row.instance_uuid);
 }
 
 async function lockHost(querier: Querier, host: string): Promise<HostMark | undefined> {

@@ -26,6 +26,8 @@ export const MAX_DOMAINS_PER_HOST = 10_000;
 export const MAX_REQUESTS_PER_AGENT = 256;
 export const MAX_QUEUED_BYTES = 1024 * 1024;
 export const MAX_QUEUED_REPORTS = 10_000;
+/** In the reports of one agent that wait for the database: some whole inventories, or a storm of events. */
+export const MAX_QUEUED_DOMAINS = 3 * MAX_DOMAINS_PER_HOST;
 export const HELLO_MS = 5_000;
 export const MAX_REQUEST_MS = 5_000;
 export const AGENT_ANSWERS_EARLY_MS = 300;
@@ -49,6 +51,10 @@ export const MAX_RECONNECT_WAIT_MS = 60 * 60_000;
 export const FAILURE_LINES_PER_SECOND = 10;
 
 // The inventory.
+/** Connections to Postgres that agents may occupy all together; the others are for callers. */
+export const AGENT_DB_CONNECTIONS = 5;
+export const MAX_WAITING_AGENTS = 20_000;
+export const AGENT_WAITS_MS = 5_000;
 export const CATCH_UP_MS = 1_000;
 export const INVENTORY_GRACE_MS = 15_000;
 export const UNDEFINED_GRACE_MS = 30_000;
@@ -66,6 +72,8 @@ export const MAX_QUEUED_LIBVIRT_CALLS = 1_024;
 export const MAX_DOMAIN_XML_BYTES = 1024 * 1024;
 export const MAX_XML_DEPTH = 256;
 export const LIBVIRT_OPEN_MS = 15_000;
+/** How long a starting agent waits for libvirt before it greets the controllers all the same. */
+export const LIBVIRT_FIRST_MS = 2_000;
 export const LIBVIRT_REOPEN_MS = 1_000;
 export const LIBVIRT_FREE_MS = 1_500;
 export const LIBVIRT_FREE_INTERVAL_MS = 50;
@@ -78,6 +86,8 @@ export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 // Postgres.
 export const DB_STATEMENT_MS = 2_000;
 export const DB_CONNECT_MS = 1_000;
+// A migration is run by a person or a deployment, once: there is time for a busy machine.
+export const MIGRATE_CONNECT_MS = 10_000;
 export const DB_POOL_SIZE = 10;
 export const DB_QUEUE = 200;
 // The client's own deadline for a statement: only a Postgres that is frozen or cut off is later than its time-out.
@@ -87,7 +97,7 @@ export const DB_IDLE_IN_TRANSACTION_MS = 5_000;
 export const PURGE_BATCH = 1_000;
 export const PURGE_BATCHES_PER_ROUND = 100;
 export const PURGE_INTERVAL_MS = 10_000;
-export const SNAPSHOT_BATCH = 1_000;
+export const SNAPSHOT_BATCH = 500;
 export const HEARTBEAT_INTERVAL_MS = 5_000;
 export const HEARTBEATS_PER_SYNC = 12;
 export const STREAM_SETTLES_MS = 10_000;

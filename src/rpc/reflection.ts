@@ -2,9 +2,7 @@
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import type { Server } from "@grpc/grpc-js";
 import type { PackageDefinition } from "@grpc/proto-loader";
-import { loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
-import { protoPath as healthProto } from "grpc-health-check";
 import { readFileSync } from "node:fs";
 
 // Beside the sources and in the installed package alike: three folders up from dist/src/rpc.
@@ -12,15 +10,14 @@ const DESCRIPTORS = new URL("../../../proto/gen/spicegate.binpb", import.meta.ur
 
 /** Adds gRPC server reflection (v1 and v1alpha) for the named services, so that grpcurl needs no proto files. */
 export function addReflection(server: Server, services: string[]): void {
-  const definition = { ...ownDefinition(), ...loadSync(healthProto) };
-  new ReflectionService(definition, { services }).addToServer(server);
+  new ReflectionService(definition(), { services }).addToServer(server);
 }
 
 /**
- * Our files as buf describes them. proto-loader would put them together anew, by package and without their imports, and
+ * The files as buf describes them. proto-loader would put them together anew, by package and without their imports, and
  * clients such as buf could not use the result; the reflection service reads nothing but the files' bytes.
  */
-function ownDefinition(): PackageDefinition {
+function definition(): PackageDefinition {
   const fileDescriptorProtos = fileDescriptors(readFileSync(DESCRIPTORS));
   return { spicegate: { format: "Protocol Buffer 3 EnumDescriptorProto", type: {}, fileDescriptorProtos } };
 }

@@ -9,6 +9,7 @@ import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { Caller } from "./caller.js";
+import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { requestIdFrom } from "./request-context.js";
 import { statusFromError } from "./status-from-error.js";
@@ -91,6 +92,7 @@ export class UnaryHandlers implements Part {
     if (this.#draining) {
       throw new ServiceError("DRAINING", "this controller is stopping; call again, another one answers");
     }
+    if (request instanceof MalformedMessage) throw request.error;
     this.#running += 1;
     try {
       return await method(request, context);

@@ -28,16 +28,23 @@ export class TelemetryServer implements Part {
 
   constructor(options: TelemetryOptions) {
     this.#options = options;
-    this.#server = createServer({ requestTimeout: TELEMETRY_REQUEST_MS, headersTimeout: TELEMETRY_REQUEST_MS });
+    this.#server = createServer({
+      requestTimeout: TELEMETRY_REQUEST_MS,
+      headersTimeout: TELEMETRY_REQUEST_MS,
+      // Node looks for requests that are late only now and then, by default twice a minute.
+      connectionsCheckingInterval: TELEMETRY_REQUEST_MS / 5,
+    });
     this.#server.on("request", (request, response) => this.#answer(request, response));
   }
 
   async start(): Promise<void> {
     const { listen, log } = this.#options;
     await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
+      const fail = (error: Error): void =>
+        reject(new Error(`telemetry cannot listen on ${formatAddress(listen)}: ${error.message}`));
+      this.#server.once("error", fail);
       this.#server.listen(listen.port, listen.host, () => {
-        this.#server.off("error", reject);
+        this.#server.off("error", fail);
         resolve();
       });
     });

@@ -67,6 +67,24 @@ const AUTHORIZE = `
   )
   select target.host, target.task_state as "taskState", issued.expires from target left join issued on true`;
 
+const WITHDRAW = `
+  with withdrawn as (
+    delete from console_auth_tokens where token_hash = $1::text and redeemed_at is null
+    returning id, instance_uuid, console_type
+  )
+  ${insertAudit(
+    {
+      action: "revoked",
+      actorAt: 2,
+      reason: "'caller-gone'",
+      instanceUuid: "instance_uuid",
+      consoleType: "console_type",
+      tokenId: "id",
+      tokenCount: "1",
+    },
+    "from withdrawn",
+  )}`;
+
 interface Outcome {
   readonly host: string | null;
   readonly taskState: string;
@@ -98,6 +116,12 @@ export class ConsoleAuthorizer {
       assertFit(request, outcome);
     }
     throw new ServiceError("INTERNAL", "no unused token was found");
+  }
+
+  /** Deletes a token that nobody was given, since its caller went away meanwhile. A second call does nothing. */
+  async withdraw(token: string, actor: AuditActor): Promise<void> {
+    const values = [hashToken(token), ...actorValues(actor)];
+    await this.#database.query({ name: "tokens-withdraw", text: WITHDRAW, values });
   }
 }
 

@@ -13,12 +13,14 @@ import { FakeHypervisor } from "../fakes/fake-hypervisor.js";
 
 /** Everything of an agent below its streams, over a hypervisor in memory. */
 export class AgentParts {
-  readonly hypervisor = new FakeHypervisor();
+  readonly hypervisor: FakeHypervisor;
   readonly #registry = new Registry();
   readonly context: SessionContext;
 
-  constructor(clock: Clock = systemClock) {
-    const { hypervisor } = this;
+  /** With a clock of its own the hypervisor can be one that does not keep to its deadlines. */
+  constructor(clock: Clock = systemClock, hypervisorClock: Clock = clock) {
+    const hypervisor = new FakeHypervisor(hypervisorClock);
+    this.hypervisor = hypervisor;
     const metrics = createAgentMetrics(this.#registry);
     const log = silentLog;
     const inventory = new Inventory({ hypervisor, metrics, log, clock });

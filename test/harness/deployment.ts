@@ -8,6 +8,7 @@ import { stringify } from "yaml";
 import type { ChildProgram } from "../../demo/child-program.js";
 import { freePort } from "../../demo/ports.js";
 import { createRunFolder, removeRunFolder } from "../../demo/run-folder.js";
+import type { SpicegateProgramOptions } from "../../demo/spicegate-programs.js";
 import { agentProgram, controllerProgram } from "../../demo/spicegate-programs.js";
 import { waitUntil } from "../../demo/wait-until.js";
 import type { GetSpiceConsoleResponse } from "../../proto/gen/spicegate/console/v1/console.js";
@@ -30,7 +31,12 @@ export interface DeploymentOptions {
   readonly host?: string;
   readonly controller?: Settings;
   readonly agent?: Settings;
+  /** Most memory for the long-lived objects of each program, in MiB. */
+  readonly heapMiB?: number;
 }
+
+/** A parsed line of a program's log. */
+export type LogEntry = Readonly<Record<string, unknown>>;
 
 const HOST = "host-1";
 
@@ -38,6 +44,8 @@ const HOST = "host-1";
 export class Deployment {
   readonly folder: string;
   readonly databaseUrl: string;
+  /** The controller's settings file. */
+  readonly controllerConfig: string;
   /** The addresses of the controller's listeners. */
   readonly api: string;
   readonly agents: string;
@@ -50,15 +58,18 @@ export class Deployment {
   readonly agent: ChildProgram | undefined;
   readonly #tokens = new Set<string>();
   readonly #programs: ChildProgram[] = [];
+  readonly #heapMiB: number | undefined;
 
   private constructor(folder: string, databaseUrl: string, ports: readonly number[], options: DeploymentOptions) {
     const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0] = ports;
     this.folder = folder;
+    this.controllerConfig = join(folder, "controller.yaml");
     this.databaseUrl = databaseUrl;
     this.api = `127.0.0.1:${api}`;
     this.agents = `127.0.0.1:${agents}`;
     this.telemetry = `127.0.0.1:${telemetry}`;
     this.host = options.host ?? HOST;
+    this.#heapMiB = options.heapMiB;
     this.console = new ConsoleServiceClient(this.api, credentials.createInsecure());
     this.inventory = new InventoryServiceClient(this.api, credentials.createInsecure());
     this.controller = this.#createController(options.controller);
@@ -125,14 +136,18 @@ export class Deployment {
   }
 
   /** The controller's log, a parsed entry a line. */
-  controllerLog(): Record<string, unknown>[] {
-    const lines = readFileSync(this.controller.logFile, "utf8").trim().split("\n");
-    return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Record<string, unknown>);
+  controllerLog(): LogEntry[] {
+    return entriesOf(this.controller.logFile);
+  }
+
+  /** The agent's, likewise. */
+  agentLog(): LogEntry[] {
+    return this.agent ? entriesOf(this.agent.logFile) : [];
   }
 
   /** Waits for an entry with these fields in the controller's log. */
-  async logged(fields: Readonly<Record<string, unknown>>, ms = 10_000): Promise<Record<string, unknown>> {
-    let found: Record<string, unknown> | undefined;
+  async logged(fields: Readonly<Record<string, unknown>>, ms = 10_000): Promise<LogEntry> {
+    let found: LogEntry | undefined;
     const find = (): boolean => {
       const wanted = Object.entries(fields);
       found = this.controllerLog().find((entry) => wanted.every(([name, value]) => entry[name] === value));
@@ -188,16 +203,12 @@ export class Deployment {
     return program;
   }
 
-  #files(
-    name: string,
-    telemetry: string,
-    settings: Settings,
-  ): { home: string; configFile: string; logFile: string; telemetry: string } {
+  #files(name: string, telemetry: string, settings: Settings): SpicegateProgramOptions {
     const home = join(this.folder, "home");
     mkdirSync(home, { recursive: true });
     const configFile = join(this.folder, `${name}.yaml`);
     writeFileSync(configFile, stringify(settings));
-    return { home, configFile, logFile: join(this.folder, `${name}.log`), telemetry };
+    return { home, configFile, logFile: join(this.folder, `${name}.log`), telemetry, heapMiB: this.#heapMiB };
   }
 }
 
@@ -206,6 +217,12 @@ export function tokenOf(url: string): string {
   const token = /#token=([\w-]{43})$/.exec(url)?.[1];
   if (token === undefined) throw new Error("not a console URL");
   return token;
+}
+
+/** The whole lines of a log; the last one may still be written. */
+function entriesOf(logFile: string): LogEntry[] {
+  const lines = readFileSync(logFile, "utf8").split("\n").slice(0, -1);
+  return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as LogEntry);
 }
 
 function merge(base: Settings, overrides: Settings): Settings {

@@ -16,9 +16,14 @@ export function sharedLibvirtd(): Promise<PrivateLibvirtd> {
 /** A libvirtd like the shared one, for a test that harms it. The caller stops it. */
 export async function startLibvirtd(): Promise<PrivateLibvirtd> {
   const libvirtd = new PrivateLibvirtd({ spiceTls: true });
-  await libvirtd.start();
-  await defineLoopbackNetwork(libvirtd);
-  return libvirtd;
+  try {
+    await libvirtd.start();
+    await defineLoopbackNetwork(libvirtd);
+    return libvirtd;
+  } catch (error) {
+    await libvirtd.stop();
+    throw error;
+  }
 }
 
 // Mocha runs this after the last test of the last file.

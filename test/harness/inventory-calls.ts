@@ -38,7 +38,10 @@ export function update(
 }
 
 /** Deletes an instance; the outcome, as the other calls of tests that look at failures. */
-export function remove({ inventory }: Deployment, instanceUuid: string): Promise<CallResult<{ revokedTokens: number }>> {
+export function remove(
+  { inventory }: Deployment,
+  instanceUuid: string,
+): Promise<CallResult<{ revokedTokens: number }>> {
   return callUnary(inventory.deleteInstance.bind(inventory), { instanceUuid });
 }
 

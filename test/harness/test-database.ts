@@ -5,7 +5,7 @@ import { migrate } from "../../src/db/migrate.js";
 import { Database } from "../../src/db/pool.js";
 import { silentLog } from "../../src/lib/log.js";
 
-// One server for the whole run of mocha, started by the first test file that needs it; one migrated template in it; a
+// One server for the whole run of mocha, started before the first test where any file imports this; one migrated template in it; a
 // database of its own for each file, cloned from the template.
 
 const TEMPLATE = "spicegate_template";
@@ -21,10 +21,15 @@ export function testServer(): Promise<EmbeddedPostgres> {
 
 async function startServer(): Promise<EmbeddedPostgres> {
   const postgres = new EmbeddedPostgres();
-  await postgres.start();
-  await runStatement(postgres.url, `create database ${TEMPLATE}`);
-  await migrate({ url: postgres.databaseUrl(TEMPLATE) }, silentLog);
-  return postgres;
+  try {
+    await postgres.start();
+    await runStatement(postgres.url, `create database ${TEMPLATE}`);
+    await migrate({ url: postgres.databaseUrl(TEMPLATE) }, silentLog);
+    return postgres;
+  } catch (error) {
+    await postgres.stop();
+    throw error;
+  }
 }
 
 /** Runs one statement over a connection of its own and returns its rows. */
@@ -37,6 +42,23 @@ export async function runStatement<Row extends pg.QueryResultRow>(
   await client.connect();
   try {
     return (await client.query<Row>(text, [...values])).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** Does something while a transaction of the test's own holds the locks that a statement takes; `unlock` ends it early. */
+export async function whileLocked(
+  url: string,
+  [text, values]: readonly [text: string, values?: readonly unknown[]],
+  work: (unlock: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query("begin");
+    await client.query(text, values === undefined ? undefined : [...values]);
+    await work(async () => void (await client.query("commit")));
   } finally {
     await client.end();
   }
@@ -94,7 +116,12 @@ export class TestDatabase {
   }
 }
 
-// Mocha runs this after the last test of the last file.
+// Mocha runs this before the first test of the first file, and the next after the last of the last.
+before("start the Postgres of the tests", async function () {
+  this.timeout(60_000);
+  await testServer();
+});
+
 after("stop the Postgres of the tests", async function () {
   this.timeout(20_000);
   const started = await server;

@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import pg from "pg";
 import { EmbeddedPostgres } from "../../../demo/embedded-postgres.js";
-import { isAlive, ownKey } from "../../../demo/process-table.js";
+import { ownKey } from "../../../demo/process-table.js";
 
 const START_MS = 30_000;
 
@@ -63,13 +63,14 @@ describe("EmbeddedPostgres", function () {
     expect(error).to.have.property("code", "28P01");
   });
 
-  it("stops while it is frozen, and twice", async () => {
+  it("stops in order even while it is frozen, and twice", async () => {
     const postgres = await startPostgres();
-    const { pid } = postgres;
+    const { program } = postgres;
     postgres.kill("SIGSTOP");
     await postgres.stop();
     await postgres.stop();
-    expect(isAlive(pid)).to.be.false;
+    expect(await program.ended).to.equal("exit code 0");
+    expect(program.running).to.be.false;
   });
 
   it("shows the server's own words when it cannot start", async () => {

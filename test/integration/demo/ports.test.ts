@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { freePort, isFree, portNear } from "../../../demo/ports.js";
+import { freePort, isFree, portNear, reservePortBlock } from "../../../demo/ports.js";
 
 describe("ports", () => {
   it("gives free ports below the range of outgoing connections, none twice", async () => {
@@ -12,6 +12,17 @@ describe("ports", () => {
     expect(new Set(ports).size).to.equal(50);
     expect(Math.max(...ports)).to.be.lessThan(lowestOutgoing);
     expect(await isFree(ports[0]!)).to.be.true;
+  });
+
+  it("reserves each block of ports once, until it is released", async () => {
+    const blocks = await Promise.all(Array.from({ length: 10 }, reservePortBlock));
+    const firsts = blocks.map(({ first }) => first);
+    expect(new Set(firsts).size).to.equal(10);
+    for (const { first, last } of blocks) expect(last - first).to.equal(98);
+    // The port before a block is the one that reserves it.
+    expect(await isFree(firsts[0]! - 1)).to.be.false;
+    for (const block of blocks) block.release();
+    expect(await isFree(firsts[0]! - 1)).to.be.true;
   });
 
   it("takes the wanted port if it is free and another if not", async () => {

@@ -6,6 +6,7 @@ import {
   ACTOR,
   authorize,
   domainOf,
+  helloOf,
   registrationOf,
   registryOn,
   stored,
@@ -59,8 +60,20 @@ describe("Ownership", () => {
   it("keeps the owner while it runs there, and notes the other host as a conflict", async () => {
     await a.snapshot([domainOf(VM)]);
     await b.snapshot([domainOf(VM)]);
-    expect(await stored(registry, VM)).to.include({ host: "a", conflictHost: "b" });
     expect(registry.conflictCount()).to.equal(1);
+    expect(await stored(registry, VM)).to.include({ host: "a", conflictHost: "b" });
+    await b.snapshot([]);
+    expect(registry.conflictCount()).to.equal(0);
+    expect(await stored(registry, VM)).to.include({ host: "a", conflictHost: undefined });
+  });
+
+  it("shows the conflict to a second controller through which the other host says the same", async () => {
+    await a.snapshot([domainOf(VM)]);
+    await b.snapshot([domainOf(VM)]);
+    const second = registryOn(db.database);
+    const again = new TestAgent(second, await second.welcomeHost(helloOf("b")));
+    await again.snapshot([domainOf(VM)], b.sequence);
+    expect(second.find(VM)).to.include({ host: "a", conflictHost: "b" });
   });
 
   for (const powerState of ["running", "paused", "suspended"] satisfies PowerState[]) {
@@ -208,6 +221,14 @@ describe("Ownership", () => {
     expect(registry.find(VM)?.host).to.equal("b");
   });
 
+  it("stays with the owner where the streams of both hosts are down", async () => {
+    await a.snapshot([domainOf(VM)]);
+    await b.snapshot([domainOf(VM)]);
+    await db.sql("delete from agent_streams");
+    await sweep("disputes");
+    expect(await stored(registry, VM)).to.include({ host: "a", conflictHost: "b" });
+  });
+
   describe("and tokens", () => {
     it("deletes unredeemed tokens when the instance moves, keeps redeemed ones, and says so in the audit", async () => {
       await a.snapshot([domainOf(VM)]);
@@ -347,6 +368,14 @@ describe("Ownership", () => {
       await b.event("started", domainOf(VM));
       expect(await registry.findFresh(VM)).to.equal(undefined);
       expect(registry.find(VM)).to.equal(undefined);
+    });
+
+    it("leaves a tombstone that knows no host, whatever agents say of the domain", async () => {
+      await a.snapshot([domainOf(VM)]);
+      await registry.delete(VM, ACTOR);
+      await b.event("started", domainOf(VM));
+      const rows = await db.sql("select host, claimed, name, deleted_at is not null as deleted from instances");
+      expect(rows).to.deep.equal([{ host: null, claimed: false, name: "", deleted: true }]);
     });
 
     it("comes back with empty columns when it is registered again, on the host that has it", async () => {

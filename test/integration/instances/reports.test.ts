@@ -146,10 +146,10 @@ describe("Reports of agents", () => {
 
     it("of two hosts about the same instances do not block each other for good", async () => {
       const b = await TestAgent.connect(registry, "b");
-      const domains = Array.from({ length: 200 }, (_, n) => domainOf(uuidOf(n)));
-      const turns = Array.from({ length: 5 }, () => [a.snapshot(domains), b.snapshot([...domains].reverse())]).flat();
+      const domains = Array.from({ length: 50 }, (_, n) => domainOf(uuidOf(n)));
+      const turns = Array.from({ length: 3 }, () => [a.snapshot(domains), b.snapshot([...domains].reverse())]).flat();
       expect(new Set(await Promise.all(turns))).to.not.include("superseded");
-      expect(registry.conflictCount()).to.equal(200);
+      expect(registry.conflictCount()).to.equal(50);
     });
   });
 

@@ -58,25 +58,29 @@ describe("GetSpiceConsole and trouble of the controller", function () {
     }
   });
 
-  refuses("controller stopping", { answer: "DRAINING", says: /is stopping; call again, another one answers/ }, async () => {
-    const deployment = await Deployment.start();
-    const uuid = randomUUID();
-    const agent = await FakeAgent.connect(deployment.agents, { host: "host-1", domains: [fakeDomain(uuid)] });
-    try {
-      await deployment.knows(uuid);
-      const early = deployment.getConsole(uuid);
-      const { request } = await agent.next("request");
-      deployment.controller.kill("SIGTERM");
-      await deployment.logged({ msg: "stopping" });
-      const late = await deployment.getConsole(uuid);
-      agent.reply(request, FAKE_ENDPOINT);
-      responseOf(await early);
-      return late;
-    } finally {
-      agent.close();
-      await deployment.stop();
-    }
-  });
+  refuses(
+    "controller stopping",
+    { answer: "DRAINING", says: /is stopping; call again, another one answers/ },
+    async () => {
+      const deployment = await Deployment.start();
+      const uuid = randomUUID();
+      const agent = await FakeAgent.connect(deployment.agents, { host: "host-1", domains: [fakeDomain(uuid)] });
+      try {
+        await deployment.knows(uuid);
+        const early = deployment.getConsole(uuid);
+        const { request } = await agent.next("request");
+        deployment.controller.kill("SIGTERM");
+        await deployment.logged({ msg: "stopping" });
+        const late = await deployment.getConsole(uuid);
+        agent.reply(request, FAKE_ENDPOINT);
+        responseOf(await early);
+        return late;
+      } finally {
+        agent.close();
+        await deployment.stop();
+      }
+    },
+  );
 });
 
 /** Whether the API answers at all, whatever it says. */

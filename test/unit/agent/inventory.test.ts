@@ -9,6 +9,7 @@ import { Inventory } from "../../../agent/inventory.js";
 import { domainFromDescription } from "../../../agent/messages.js";
 import type { Domain, DomainEvent } from "../../../proto/gen/spicegate/agent/v1/agent.js";
 import { DomainEventKind, DomainState } from "../../../proto/gen/spicegate/agent/v1/agent.js";
+import { Backoff } from "../../../src/lib/backoff.js";
 import { MAX_QUEUED_REPORTS, SNAPSHOT_BACKOFF } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
@@ -88,7 +89,9 @@ describe("Inventory", () => {
     clock = new FakeClock();
     hypervisor = new GatedHypervisor(clock);
     registry = new Registry();
-    inventory = new Inventory({ hypervisor, clock, log: silentLog, metrics: createAgentMetrics(registry) });
+    const backoff = new Backoff(SNAPSHOT_BACKOFF, () => 1);
+    const metrics = createAgentMetrics(registry);
+    inventory = new Inventory({ hypervisor, clock, log: silentLog, metrics, backoff });
     receiver = new Receiver();
     inventory.start();
   });
@@ -230,14 +233,23 @@ describe("Inventory", () => {
     expect(receiver.story.at(-1)).to.match(/^snapshot/);
   });
 
-  it("tries again later when a snapshot cannot be read", async () => {
-    hypervisor.failNext(new ServiceError("LIMITED", "too many questions"));
-    inventory.join(receiver);
-    await until("the pause", () => hypervisor.asked === 1 && hypervisor.open === 0 && clock.waiting === 1);
-    expect(receiver.story).to.deep.equal([]);
-    clock.advance(SNAPSHOT_BACKOFF.firstMs);
-    await told(1);
-    expect(receiver.story).to.deep.equal(["snapshot 2"]);
+  it("tries again when a snapshot cannot be read, after growing waits, short again after a success", async () => {
+    const failsThenSucceeds = async (failures: number): Promise<void> => {
+      const reports = receiver.story.length;
+      for (let count = 0; count < failures; count += 1) hypervisor.failNext(new ServiceError("LIMITED", "busy"));
+      inventory.resend(receiver);
+      for (let count = 0; count < failures; count += 1) {
+        await until("the pause", () => hypervisor.open === 0 && clock.waiting === 1);
+        clock.advance(SNAPSHOT_BACKOFF.firstMs * 2 ** count - 1);
+        expect(clock.waiting, "still pausing").to.equal(1);
+        clock.advance(1);
+      }
+      await told(reports + 1);
+    };
+    await joined();
+    await failsThenSucceeds(2);
+    await failsThenSucceeds(1);
+    expect(receiver.story).to.deep.equal(["snapshot 1", "snapshot 4", "snapshot 6"]);
   });
 
   it("takes a new snapshot when a changed domain cannot be read", async () => {
@@ -273,6 +285,7 @@ describe("Inventory", () => {
     emit("started");
     await new Promise((resolve) => setImmediate(resolve));
     expect(receiver.story).to.deep.equal(["snapshot 1"]);
+    expect(hypervisor.asked, "questions").to.equal(1);
   });
 
   it("looks nothing up while nobody listens", () => {

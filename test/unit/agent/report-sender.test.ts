@@ -103,6 +103,7 @@ describe("ReportSender", () => {
     sender.snapshot({ sequence: 1n, domains: domains(450) });
     event(2n);
     sender.snapshot({ sequence: 3n, domains: domains(250) });
+    expect(takers, "pages on their way").to.have.length(1);
     takeAll();
     expect(story()).to.deep.equal(["page 1 (200)", "page 3 (200)", "last page 3 (50)"]);
   });

@@ -109,6 +109,18 @@ describe("RequestHandler", () => {
     expect(reasonOf(replies[0])).to.equal(FailureReason.FAILURE_REASON_HYPERVISOR_UNAVAILABLE);
   });
 
+  it("takes half of the time at least where that is short", async () => {
+    hypervisor.ignoreNext();
+    handler.accept(request(1, { timeoutMs: 200 }));
+    await until("the question", () => hypervisor.open === 1);
+    clock.advance(99);
+    await Promise.resolve();
+    expect(replies).to.have.length(0);
+    clock.advance(1);
+    await answered(1);
+    expect(reasonOf(replies[0])).to.equal(FailureReason.FAILURE_REASON_HYPERVISOR_UNAVAILABLE);
+  });
+
   it("never works longer than 5 s less 300 ms, whatever the controller says", async () => {
     hypervisor.ignoreNext();
     handler.accept(request(1, { timeoutMs: 4_000_000_000 }));

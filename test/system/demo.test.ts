@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect } from "chai";
+import type { ChildProcess } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { DemoState } from "../../demo/demo.js";
+import { processesOf, startTicks } from "../../demo/process-table.js";
+import { PROJECT_FOLDER } from "../../demo/spicegate-programs.js";
+import { waitUntil } from "../../demo/wait-until.js";
+
+const UP_MS = 60_000;
+const DOWN_MS = 30_000;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+describe("make demo", function () {
+  this.timeout(2 * UP_MS);
+  let folder: string;
+  const started: DemoProcess[] = [];
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "make-demo-test-"));
+  });
+
+  afterEach(async () => {
+    for (const demo of started.splice(0)) await demo.end("SIGTERM");
+    rmSync(folder, { recursive: true });
+  });
+
+  it("offers a console of each machine, and the lines it prints work, until Ctrl-C", async () => {
+    const demo = startDemo();
+    await demo.says("Ctrl-C ends the demo");
+    const state = JSON.parse(readFileSync(join(folder, ".demo/state.json"), "utf8")) as DemoState;
+    expectGoodState(state);
+    for (const { url } of state.instances) expect(demo.output).to.contain(url);
+
+    const line = /npx (buf curl .*)/.exec(demo.output)![1]!;
+    const { stdout } = await promisify(execFile)("sh", ["-c", `node_modules/.bin/${line}`], { cwd: PROJECT_FOLDER });
+    const fresh = (JSON.parse(stdout) as { url: string }).url;
+    expect(fresh).to.contain("#token=").and.not.equal(state.url);
+
+    const second = startDemo();
+    expect(await second.ended()).to.equal(1);
+    expect(second.output).to.contain("running already").and.contain("state.json");
+
+    expect(await demo.end("SIGINT")).to.equal(0);
+    demo.expectGone();
+    expect(existsSync(join(folder, ".demo"))).to.be.false;
+  });
+
+  it("with ONCE prints its state as its last line and leaves nothing, also of a demo that was killed", async () => {
+    const killed = startDemo();
+    await killed.says("machines run");
+    await killed.says("Postgres listens");
+    await killed.end("SIGKILL");
+    const once = startDemo({ ONCE: "1" });
+    expect(await once.ended()).to.equal(0);
+    expectGoodState(JSON.parse(once.output.trimEnd().split("\n").at(-1)!) as DemoState);
+    expect(once.output).to.contain("removed what an earlier run had left behind");
+    killed.expectGone();
+    once.expectGone();
+    expect(readdirSync(join(folder, ".demo")).filter((name) => name.startsWith("once"))).to.be.empty;
+  });
+
+  it("says which of its processes died, keeps the logs, and takes down the rest", async () => {
+    const demo = startDemo();
+    await demo.says("Ctrl-C ends the demo");
+    const agent = Number(/the agent is ready \(pid (\d+)/.exec(demo.output)![1]);
+    process.kill(agent, "SIGKILL");
+    expect(await demo.ended()).to.equal(1);
+    const log = join(folder, ".demo/agent.log");
+    expect(demo.output).to.contain(`agent ended (SIGKILL); its log is ${log}`);
+    expect(readFileSync(log, "utf8")).to.not.be.empty;
+    expect(existsSync(join(folder, ".demo/state.json"))).to.be.false;
+    demo.expectGone();
+  });
+
+  it("takes down what it has started when it is interrupted early", async () => {
+    const demo = startDemo();
+    await demo.says("starting libvirt");
+    expect(await demo.end("SIGINT")).to.equal(0);
+    demo.expectGone();
+  });
+
+  function startDemo(env: Record<string, string> = {}): DemoProcess {
+    const demo = new DemoProcess({ ...env, DEMO_FOLDER: join(folder, ".demo") });
+    started.push(demo);
+    return demo;
+  }
+});
+
+function expectGoodState(state: DemoState): void {
+  expect(state).to.have.all.keys("grpc", "ca", "token", "host", "instances", "url");
+  expect(state).to.include({ ca: null, token: "demo" });
+  expect(state.grpc).to.match(/^127\.0\.0\.1:\d+$/);
+  expect(state.host).to.not.be.empty;
+  expect(state.instances.map(({ name }) => name)).to.deep.equal(["demo-no-port", "demo-tcp"]);
+  for (const { uuid, url } of state.instances) {
+    expect(uuid).to.match(UUID);
+    expect(new URL(url).hash).to.match(/^#token=[\w-]{43}$/);
+  }
+  expect(state.url).to.equal(state.instances[0]!.url);
+}
+
+/** The demo's program, in a process group of its own as a terminal would give it. */
+class DemoProcess {
+  output = "";
+  readonly #child: ChildProcess;
+  readonly #runFolders: string;
+  readonly #exit: Promise<number | null>;
+
+  constructor(env: Record<string, string>) {
+    const main = join(PROJECT_FOLDER, "dist/demo/main.js");
+    const child = spawn(process.execPath, [main], { env: { ...process.env, ...env }, detached: true });
+    this.#child = child;
+    this.#runFolders = `spicegate-${child.pid!.toString(36)}-${startTicks(child.pid!)!.toString(36)}-`;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => (this.output += text));
+    }
+    this.#exit = new Promise((resolve) => child.once("close", resolve));
+  }
+
+  /** Waits until it prints the text. */
+  async says(text: string): Promise<void> {
+    const said = (): boolean => {
+      if (this.#child.exitCode !== null) throw new Error(`the demo ended:\n${this.output}`);
+      return this.output.includes(text);
+    };
+    await waitUntil(said, { ms: UP_MS, what: `the demo to say "${text}"` });
+  }
+
+  /** Waits for its end and returns its exit code. */
+  async ended(): Promise<number | null> {
+    const isOver = (): boolean => this.#child.exitCode !== null || this.#child.signalCode !== null;
+    await waitUntil(isOver, { ms: UP_MS + DOWN_MS, what: "the end of the demo" });
+    return this.#exit;
+  }
+
+  /** Signals its whole group, as Ctrl-C does, and waits for its end. */
+  async end(signal: NodeJS.Signals): Promise<number | null> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) process.kill(-this.#child.pid!, signal);
+    return this.ended();
+  }
+
+  /** Nothing that it started or made is there any more. */
+  expectGone(): void {
+    expect(readdirSync(tmpdir()).filter((name) => name.startsWith(this.#runFolders))).to.be.empty;
+    for (const number of [0, 1, 2]) {
+      expect(processesOf(join(tmpdir(), `${this.#runFolders}${number}`))).to.be.empty;
+    }
+  }
+}
