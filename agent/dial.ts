@@ -28,6 +28,8 @@ const OPTIONS = {
   "grpc.per_rpc_retry_buffer_size": 0,
   // A proxy of the environment is not meant for this machine's own addresses.
   "grpc.enable_http_proxy": 0,
+  // Statistics of every call for a debugging service that is not offered here.
+  "grpc.enable_channelz": 0,
 };
 
 /**

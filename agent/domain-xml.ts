@@ -11,6 +11,7 @@ const SPICEGATE = "urn:spicegate:instance:1";
 
 /** What a domain's XML says that matters here. */
 export interface DomainXml {
+  readonly name: string;
   /** Whether a hypervisor process stands behind it; the XML of a domain that is off shows what was configured. */
   readonly active: boolean;
   readonly displays: readonly DomainDisplay[];
@@ -26,6 +27,7 @@ export function readDomainXml(xml: string): DomainXml {
   const domain = readXml(xml);
   const owner = readOwner(domain.child("metadata"));
   return {
+    name: domain.child("name")?.text ?? "",
     active: domain.attribute("id") !== undefined,
     displays: (domain.child("devices")?.all("graphics") ?? []).map(readDisplay),
     ...(owner && { owner }),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one place that constructs the controller's long-lived parts and knows their order.
 import type { Server } from "@grpc/grpc-js";
+import type { ServingStatusMap } from "grpc-health-check";
 import { HealthImplementation } from "grpc-health-check";
 import { randomBytes } from "node:crypto";
 import { AgentRouter } from "./agents/agent-router.js";
@@ -50,7 +51,7 @@ export class Controller implements Part {
   readonly #registry = createRegistry();
   readonly #metrics = createControllerMetrics(this.#registry);
   readonly #readiness = new Readiness(["database", "inventory", "serving"]);
-  readonly #health = new HealthImplementation({ "": "NOT_SERVING" });
+  readonly #health = new HealthImplementation(servingStatus(false));
   readonly #controllerId = randomBytes(16).toString("hex");
   readonly #database: Database;
   readonly #instances: InstanceRegistry;
@@ -190,7 +191,12 @@ export class Controller implements Part {
   }
 
   #announce(ready: boolean): void {
-    for (const service of ["", ...SERVICES]) this.#health.setStatus(service, ready ? "SERVING" : "NOT_SERVING");
+    for (const [service, status] of Object.entries(servingStatus(ready))) this.#health.setStatus(service, status);
     this.#log.info({ ready, conditions: this.#readiness.conditions() }, ready ? "ready" : "not ready");
   }
+}
+
+/** What grpc.health.v1 says of each service; the empty name stands for the whole controller. */
+function servingStatus(ready: boolean): ServingStatusMap {
+  return Object.fromEntries(["", ...SERVICES].map((service) => [service, ready ? "SERVING" : "NOT_SERVING"]));
 }

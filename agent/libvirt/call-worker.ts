@@ -2,6 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { HypervisorInfo } from "../hypervisor.js";
 import { failureOf, ifSupported, nonNegative, nonNull, openConnection } from "./connection.js";
+import { DomainHandles } from "./domain-handles.js";
 import { describeDomain } from "./describe-domain.js";
 import { readDisplayCapabilities, UNKNOWN_CAPABILITIES } from "./display-capabilities.js";
 import type { Answers, CallRequest, CallWorkerData, WorkerReply, WorkerRequest } from "./messages.js";
@@ -13,8 +14,10 @@ import { domainUuid, loadLibvirt, takePointers } from "./native.js";
 const libvirt = loadLibvirt();
 const { uri } = workerData as CallWorkerData;
 let connection: Pointer = null;
+let handles = new DomainHandles(libvirt, connection);
 
 function close(): void {
+  handles.clear();
   if (connection !== null) libvirt.connectClose(connection);
   connection = null;
 }
@@ -22,6 +25,7 @@ function close(): void {
 function open(): true {
   close();
   connection = openConnection(libvirt, uri);
+  handles = new DomainHandles(libvirt, connection);
   return true;
 }
 
@@ -64,7 +68,7 @@ function answer(request: CallRequest | { kind: "open" }): Answers[keyof Answers]
     case "list":
       return list();
     case "describe":
-      return request.uuids.map((uuid) => describeDomain(libvirt, connection, uuid));
+      return request.uuids.map((uuid) => describeDomain(libvirt, handles, uuid));
   }
 }
 

@@ -3,6 +3,7 @@ import { readDomainXml } from "../domain-xml.js";
 import type { DomainState } from "../hypervisor.js";
 import { failureOf, lastError, nonNegative, nonNull } from "./connection.js";
 import { domainState, isOff } from "./domain-state.js";
+import type { DomainHandles } from "./domain-handles.js";
 import type { DomainAnswer } from "./messages.js";
 import type { Libvirt, Pointer } from "./native.js";
 import { VIR_ERR_NO_DOMAIN } from "./native.js";
@@ -11,27 +12,26 @@ import { VIR_ERR_NO_DOMAIN } from "./native.js";
  * Looks a domain up: its state and its XML. Returns undefined where it does not exist, also where it vanishes on the
  * way; throws where the connection is lost. Any other trouble belongs to this one domain and is told as its problem.
  */
-export function describeDomain(libvirt: Libvirt, connection: Pointer, uuid: string): DomainAnswer | undefined {
+export function describeDomain(libvirt: Libvirt, handles: DomainHandles, uuid: string): DomainAnswer | undefined {
   let name = "";
-  let domain: Pointer = null;
   let state: DomainState = "unknown";
   try {
-    domain = nonNull(libvirt, libvirt.domainLookupByUuidString(connection, uuid));
+    const domain = handles.find(uuid);
     name = libvirt.domainGetName(domain);
     state = readState(libvirt, domain);
     const xml = readDomainXml(nonNull(libvirt, libvirt.domainGetXmlDesc(domain, 0)));
     // It went off between the two questions: what the XML shows is only what was configured.
     if (!xml.active && (state === "running" || state === "paused")) state = "shut-off";
     return {
-      domain: { uuid, name, state, displays: xml.displays, ...(xml.owner && { owner: xml.owner }) },
+      // The handle may be older than the name.
+      domain: { uuid, name: xml.name, state, displays: xml.displays, ...(xml.owner && { owner: xml.owner }) },
     };
   } catch (error) {
     const { code, message, lost } = failureOf(error);
-    if (code === VIR_ERR_NO_DOMAIN) return undefined;
     if (lost) throw error;
-    return { domain: { uuid, name, state, displays: [] }, problem: message };
-  } finally {
-    if (domain !== null) libvirt.domainFree(domain);
+    if (code !== VIR_ERR_NO_DOMAIN) return { domain: { uuid, name, state, displays: [] }, problem: message };
+    handles.forget(uuid);
+    return undefined;
   }
 }
 

@@ -16,7 +16,7 @@ import { changeFrom, domainsFrom } from "./agent-messages.js";
 /** What the reports of a stream need. */
 export interface AgentReportsOptions {
   readonly stream: HostStream;
-  readonly instances: InstanceRegistry;
+  readonly instances: Pick<InstanceRegistry, "applySnapshot" | "applyEvent" | "setHypervisor">;
   /** Asks the agent for a new snapshot. */
   readonly resend: () => void;
   /** Whether a report could be stored now. */

@@ -17,6 +17,7 @@ import { MalformedMessage } from "../rpc/malformed-message.js";
 import { statusFromError } from "../rpc/status-from-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import { hostHelloFrom, hypervisorReportFrom } from "./agent-messages.js";
+import type { AgentReportsOptions } from "./agent-reports.js";
 import { AgentReports } from "./agent-reports.js";
 
 /** The one protocol version this controller speaks. */
@@ -27,7 +28,7 @@ export interface AgentStreamOptions {
   /** Names this run of the controller. */
   readonly controllerId: string;
   readonly router: AgentRouter;
-  readonly instances: InstanceRegistry;
+  readonly instances: AgentReportsOptions["instances"] & Pick<InstanceRegistry, "welcomeHost" | "hostDisconnected">;
   /** Whether a report could be stored now. */
   readonly databaseUp: () => boolean;
   readonly log: Log;

@@ -20,7 +20,7 @@ import type { InstanceAccess } from "./instance-access.js";
 export interface GetSpiceConsoleOptions {
   readonly access: InstanceAccess;
   readonly agents: AgentRouter;
-  readonly tokens: ConsoleAuthorizer;
+  readonly tokens: Pick<ConsoleAuthorizer, "authorize" | "withdraw">;
   readonly instances: Pick<InstanceRegistry, "recordFault">;
   /** Nova's [spice] html5proxy_base_url. */
   readonly baseUrl: string;

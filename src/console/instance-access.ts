@@ -14,8 +14,8 @@ import { actorFrom } from "./audit-actor.js";
 
 /** What the checks need. */
 export interface InstanceAccessOptions {
-  readonly instances: InstanceRegistry;
-  readonly audit: AuditLog;
+  readonly instances: Pick<InstanceRegistry, "find" | "findFresh" | "inventoryPending">;
+  readonly audit: Pick<AuditLog, "recordRefusal">;
   readonly database: Pick<Database, "isReady">;
   readonly log: Log;
 }
@@ -51,7 +51,8 @@ export class InstanceAccess {
     const { instances } = this.#options;
     const instance = instances.find(instanceUuid) ?? (await instances.findFresh(instanceUuid));
     if (instance && seesProject(context.caller, instance.projectId)) return instance;
-    if (!instance && instances.inventoryPending()) {
+    // Somebody else's is told the same as what may still turn up, or the two could be told apart.
+    if (instances.inventoryPending()) {
       throw new ServiceError("INVENTORY_INCOMPLETE", "a host is still reporting its instances; ask again in a second");
     }
     throw new ServiceError("INSTANCE_NOT_FOUND", `there is no instance ${instanceUuid}`);

@@ -62,9 +62,13 @@ const UNSETTLED = `
 const MARK_SNAPSHOT = `
   update hosts set snapshot_generation = $2::bigint, snapshot_sequence = $3::bigint where host = $1::text`;
 
-const READ_HOST = `
-  select ${INSTANCE_COLUMN_LIST} from instances
-  where (host = $1::text and deleted_at is null) or instance_uuid = any ($2::uuid[])`;
+// Not only what is on the host: what it claims in vain shows a conflict.
+const READ_CONCERNED = `
+  select ${INSTANCE_COLUMN_LIST} from instances where instance_uuid in (
+    select instance_uuid from instances where host = $1::text
+    union select instance_uuid from domain_claims where host = $1::text
+    union select unnest($2::uuid[])
+  )`;
 
 const CLAIM_ONE = `
   insert into domain_claims as c (host, instance_uuid, generation, sequence, power_state, displays, domain_name,
@@ -98,8 +102,9 @@ export class ReportStore {
       const mark = await lockHost(querier, report.host);
       if (mark?.generation !== report.generation) return { outcome: "superseded", instances: [] };
       const stale = isBefore(report, mark);
-      if (!stale) await this.#replace(querier, report);
-      const rows = await querier.query<InstanceRow>({ text: READ_HOST, values: [report.host, remembered] });
+      const touched = stale ? [] : await this.#replace(querier, report);
+      const values = [report.host, [...remembered, ...touched]];
+      const rows = await querier.query<InstanceRow>({ text: READ_CONCERNED, values });
       return { outcome: stale ? "stale" : "applied", instances: rows.map(instanceFromRow) };
     });
   }
@@ -116,7 +121,8 @@ export class ReportStore {
     });
   }
 
-  async #replace(querier: Querier, report: SnapshotReport): Promise<void> {
+  /** Returns the instances that had to be settled. */
+  async #replace(querier: Querier, report: SnapshotReport): Promise<readonly string[]> {
     const domains = new Map(report.domains.map((domain) => [domain.uuid, domain]));
     const touched = new Set<string>();
     const collect = (rows: readonly { instance_uuid: string }[]): void => {
@@ -134,6 +140,7 @@ export class ReportStore {
     collect(await querier.query({ text: UNSETTLED, values: [report.host] }));
     for (const batch of batches([...touched].sort())) await settle(querier, batch, this.#rules);
     await querier.query({ text: MARK_SNAPSHOT, values: place });
+    return [...touched];
   }
 }
 

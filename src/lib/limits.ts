@@ -79,6 +79,8 @@ export const LIBVIRT_FREE_MS = 1_500;
 export const LIBVIRT_FREE_INTERVAL_MS = 50;
 export const LIBVIRT_STOP_GRACE_MS = 250;
 export const LIBVIRT_PAGE_DOMAINS = 100;
+/** How late an event of libvirt may be noticed at most. */
+export const LIBVIRT_LOOP_REST_MS = 5;
 export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 
 // Postgres.

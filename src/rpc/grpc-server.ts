@@ -32,6 +32,8 @@ export class GrpcServer implements Part {
       "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
       "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+      // Statistics of every call for a debugging service that is not offered here.
+      "grpc.enable_channelz": 0,
     });
     options.addServices(this.#server);
   }

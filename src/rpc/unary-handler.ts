@@ -57,18 +57,27 @@ export class UnaryHandlers implements Part {
   handle<Request, Response>(name: string, method: UnaryMethod<Request, Response>): handleUnaryCall<Request, Response> {
     return (call, callback) => {
       const startedAt = performance.now();
-      const context = this.#contextOf(call);
-      const header = new Metadata();
-      header.set(REQUEST_ID_HEADER, context.requestId);
-      call.sendMetadata(header);
+      const gone = new AbortController();
+      const onCancelled = (): void => gone.abort();
+      call.on("cancelled", onCancelled);
+      const context = this.#contextOf(call, gone.signal);
+      const finish = (error?: ServiceError): void => {
+        // grpc-js says "cancelled" at the end of every call, answered or not.
+        call.off("cancelled", onCancelled);
+        this.#finish({ name, context, startedAt, error });
+        // Together with the answer: sent earlier, it would be a packet of its own.
+        const header = new Metadata();
+        header.set(REQUEST_ID_HEADER, context.requestId);
+        call.sendMetadata(header);
+      };
       this.#run(method, call.request, context).then(
         (response) => {
-          this.#finish({ name, context, startedAt, error: undefined });
+          finish();
           callback(null, response);
         },
         (thrown: unknown) => {
           const error = serviceErrorFrom(thrown);
-          this.#finish({ name, context, startedAt, error });
+          finish(error);
           callback(statusFromError(error));
         },
       );
@@ -98,15 +107,13 @@ export class UnaryHandlers implements Part {
     this.#idle.clear();
   }
 
-  #contextOf(call: ServerUnaryCall<unknown, unknown>): RequestContext {
-    const controller = new AbortController();
-    call.on("cancelled", () => controller.abort());
+  #contextOf(call: ServerUnaryCall<unknown, unknown>, signal: AbortSignal): RequestContext {
     const deadline = Number(call.getDeadline());
     return {
       caller: this.#options.caller,
       requestId: requestIdFrom(call.metadata.get(REQUEST_ID_HEADER)[0]),
       clientAddress: parseAddress(call.getPeer())?.host ?? "",
-      signal: controller.signal,
+      signal,
       // A gRPC deadline travels as a time span; grpc-js has turned it into a moment of this machine's clock.
       remainingMs: () => deadline - Date.now(),
     };

@@ -40,9 +40,11 @@ export class TelemetryServer implements Part {
   async start(): Promise<void> {
     const { listen, log } = this.#options;
     await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
+      const fail = (error: Error): void =>
+        reject(new Error(`telemetry cannot listen on ${formatAddress(listen)}: ${error.message}`));
+      this.#server.once("error", fail);
       this.#server.listen(listen.port, listen.host, () => {
-        this.#server.off("error", reject);
+        this.#server.off("error", fail);
         resolve();
       });
     });

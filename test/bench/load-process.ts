@@ -14,7 +14,7 @@ type Act = () => Promise<unknown>;
 
 const DEADLINE_MS = 10_000;
 
-const act = await prepare(childOptions<LoadTarget>());
+const act = await prepare(childOptions() as LoadTarget);
 process.on("message", (request: LoadRequest) => void run(request).then((result) => process.send?.(result)));
 announceReady();
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Short rounds of everything, again and again in turn, so that whatever else the machine does meets all alike.
 import type { Progress } from "../../demo/progress.js";
-import type { LoadRequest, LoadResult, LoadTarget } from "./load.js";
+import type { LoadResult, LoadTarget } from "./load.js";
 import { Load } from "./load.js";
 import { cpuMs } from "./process-usage.js";
 import { median } from "./statistics.js";
@@ -37,7 +37,8 @@ export interface Series {
 const PAIRS = 5;
 const CONSOLE_MS = 2_000;
 const FLOOR_MS = 700;
-const WARM_UP: LoadRequest = { callers: 32, ms: 2_500 };
+/** The compiler has seen enough after so many calls, or nearly so after so many rounds. */
+const WARM_UP = { calls: 5_000, rounds: 8, load: { callers: 32, ms: 1_000 } };
 
 /** What is compared: the product with the bare path at each number of callers, beside the floors below them. */
 export function subjectsOf(surroundings: Surroundings): Subject[] {
@@ -73,7 +74,7 @@ export async function measure(subjects: readonly Subject[], progress: Progress):
   try {
     for (const { target } of subjects) await addLoad(loads, target);
     progress("warming up");
-    for (const load of loads.values()) await load.run(WARM_UP);
+    for (const load of loads.values()) await warmUp(load);
     const series = subjects.map((subject) => ({ subject, rounds: [] as Round[] }));
     for (let pair = 1; pair <= PAIRS; pair += 1) {
       progress(`round ${pair} of ${PAIRS}`);
@@ -102,6 +103,13 @@ async function addLoad(loads: Map<string, Load>, target: LoadTarget): Promise<vo
   const load = new Load(target);
   await load.start();
   loads.set(JSON.stringify(target), load);
+}
+
+async function warmUp(load: Load): Promise<void> {
+  let calls = 0;
+  for (let round = 0; round < WARM_UP.rounds && calls < WARM_UP.calls; round += 1) {
+    calls += (await load.run(WARM_UP.load)).count;
+  }
 }
 
 async function measureOnce(subject: Subject, loads: ReadonlyMap<string, Load>): Promise<Round> {

@@ -32,7 +32,12 @@ function statFields(pid: number): string[] {
 
 function sumOfChildren(pid: number, measure: (child: number) => number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
-  return children.split(" ").filter(Boolean).map(Number).map(orZero(measure)).reduce((sum, value) => sum + value, 0);
+  return children
+    .split(" ")
+    .filter(Boolean)
+    .map(Number)
+    .map(orZero(measure))
+    .reduce((sum, value) => sum + value, 0);
 }
 
 /** A child may end while one looks; from then on its parent has counted it. */

@@ -60,7 +60,10 @@ function cpuRow(one: Series): Cells {
 }
 
 function memoryTable({ idle, loaded, bareLoaded }: Findings): string {
-  const row = (name: string, memory: Memory): Cells => [name, ...PROCESSES.map((process) => memory[process].toFixed(0))];
+  const row = (name: string, memory: Memory): Cells => [
+    name,
+    ...PROCESSES.map((process) => memory[process].toFixed(0)),
+  ];
   const rows = [row("idle", idle), row("after the load", loaded), row("bare path after the load", bareLoaded)];
   return table(["MiB", ...PROCESSES], rows);
 }

@@ -102,7 +102,11 @@ export class Surroundings implements Part {
     const owner = { project: "bench", user: "bench" };
     for (let number = 1; number <= MACHINES; number += 1) {
       const name = `bench-${number}`;
-      const machine = await defineAndStart(this.#libvirtd, { name, displays: ["spice-tcp"], owner: { ...owner, name } });
+      const machine = await defineAndStart(this.#libvirtd, {
+        name,
+        displays: ["spice-tcp"],
+        owner: { ...owner, name },
+      });
       this.#uuids.push(machine.uuid);
     }
   }

@@ -44,6 +44,8 @@ const HOST = "host-1";
 export class Deployment {
   readonly folder: string;
   readonly databaseUrl: string;
+  /** The controller's settings file. */
+  readonly controllerConfig: string;
   /** The addresses of the controller's listeners. */
   readonly api: string;
   readonly agents: string;
@@ -61,6 +63,7 @@ export class Deployment {
   private constructor(folder: string, databaseUrl: string, ports: readonly number[], options: DeploymentOptions) {
     const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0] = ports;
     this.folder = folder;
+    this.controllerConfig = join(folder, "controller.yaml");
     this.databaseUrl = databaseUrl;
     this.api = `127.0.0.1:${api}`;
     this.agents = `127.0.0.1:${agents}`;

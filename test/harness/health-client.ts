@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ClientReadableStream } from "@grpc/grpc-js";
-import { Client, credentials } from "@grpc/grpc-js";
+import { Client, Metadata, credentials } from "@grpc/grpc-js";
 import { service } from "grpc-health-check";
 import { waitUntil } from "../../demo/wait-until.js";
 
@@ -23,6 +23,8 @@ export class HealthWatch {
       requestSerialize,
       responseDeserialize as (bytes: Buffer) => HealthResponse,
       { service: name },
+      // Also where the server does not listen yet.
+      new Metadata({ waitForReady: true }),
     );
     this.#stream.on("data", ({ status }: HealthResponse) => this.seen.push(status));
     this.#stream.on("error", () => undefined);

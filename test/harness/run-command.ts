@@ -30,7 +30,7 @@ export function runCommand(
     const settings = { cwd, env: { PATH, HOME, ...env }, timeout: ms, killSignal: "SIGKILL" } as const;
     execFile(command, [...args], settings, (error, stdout, stderr) => {
       const code = error === null ? 0 : error.code;
-      if (typeof code === "string") reject(error as Error);
+      if (typeof code === "string") reject(new Error(`${command} could not be run: ${code}`));
       else resolve({ code: code ?? undefined, stdout, stderr });
     });
   });

@@ -2,7 +2,7 @@
 // From the issue of a token to its end. The host's agent is a scripted one, since nothing here depends on a display.
 import { expect } from "chai";
 import { createHash, randomUUID } from "node:crypto";
-import { appendFileSync } from "node:fs";
+import { appendFile } from "node:fs/promises";
 import { waitUntil } from "../../demo/wait-until.js";
 import type { LookupConsoleTokenResponse } from "../../proto/gen/spicegate/console/v1/console.js";
 import { FAKE_ENDPOINT, FakeAgent, fakeDomain } from "../fakes/fake-agent.js";
@@ -82,7 +82,7 @@ describe("a console token", function () {
     for (const token of revoked) {
       expect(await lookup(token)).to.have.nested.property("failure.reason", "TOKEN_NOT_FOUND");
     }
-    responseOf(await lookup(kept!));
+    responseOf(await lookup(kept));
   });
 
   it("cannot be revoked for an instance that does not exist", async () => {
@@ -151,9 +151,7 @@ describe("the search for tokens at the end of each scenario", function () {
   }
 
   it("finds a token in a log", async () => {
-    const error = await stopAfter(({ controller }, token) =>
-      Promise.resolve(appendFileSync(controller.logFile, `{"msg":"${token}"}\n`)),
-    );
+    const error = await stopAfter(({ controller }, token) => appendFile(controller.logFile, `{"msg":"${token}"}\n`));
     expect(error.message).to.equal("a console token stands in plain in the logs");
   });
 

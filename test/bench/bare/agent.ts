@@ -12,7 +12,7 @@ export interface BareAgentOptions {
   readonly libvirtUri: string;
 }
 
-const { controller, libvirtUri } = childOptions<BareAgentOptions>();
+const { controller, libvirtUri } = childOptions() as BareAgentOptions;
 const libvirt = await LibvirtWorkers.open(libvirtUri);
 const stream = new AgentServiceClient(controller, credentials.createInsecure()).connect();
 

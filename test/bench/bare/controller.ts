@@ -20,7 +20,7 @@ export interface BareControllerOptions {
   readonly port: number;
 }
 
-const { databaseUrl, port } = childOptions<BareControllerOptions>();
+const { databaseUrl, port } = childOptions() as BareControllerOptions;
 const tokens = new TokenTable(databaseUrl);
 const pending = new Map<bigint, (port: number) => void>();
 let lastId = 0n;

@@ -14,7 +14,7 @@ export interface EchoOptions {
   readonly port: number;
 }
 
-const { port } = childOptions<EchoOptions>();
+const { port } = childOptions() as EchoOptions;
 
 function getSpiceConsole(
   call: ServerUnaryCall<GetSpiceConsoleRequest, GetSpiceConsoleResponse>,

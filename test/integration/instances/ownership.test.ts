@@ -6,6 +6,7 @@ import {
   ACTOR,
   authorize,
   domainOf,
+  helloOf,
   registrationOf,
   registryOn,
   stored,
@@ -59,8 +60,20 @@ describe("Ownership", () => {
   it("keeps the owner while it runs there, and notes the other host as a conflict", async () => {
     await a.snapshot([domainOf(VM)]);
     await b.snapshot([domainOf(VM)]);
-    expect(await stored(registry, VM)).to.include({ host: "a", conflictHost: "b" });
     expect(registry.conflictCount()).to.equal(1);
+    expect(await stored(registry, VM)).to.include({ host: "a", conflictHost: "b" });
+    await b.snapshot([]);
+    expect(registry.conflictCount()).to.equal(0);
+    expect(await stored(registry, VM)).to.include({ host: "a", conflictHost: undefined });
+  });
+
+  it("shows the conflict to a second controller through which the other host says the same", async () => {
+    await a.snapshot([domainOf(VM)]);
+    await b.snapshot([domainOf(VM)]);
+    const second = registryOn(db.database);
+    const again = new TestAgent(second, await second.welcomeHost(helloOf("b")));
+    await again.snapshot([domainOf(VM)], b.sequence);
+    expect(second.find(VM)).to.include({ host: "a", conflictHost: "b" });
   });
 
   for (const powerState of ["running", "paused", "suspended"] satisfies PowerState[]) {

@@ -11,17 +11,19 @@ import { reasonOf } from "../../../src/lib/service-error.js";
 import { untilAvailable } from "../../harness/hypervisor-status.js";
 import { rejectionOf } from "../../harness/rejection.js";
 
+const UP_MS = 20_000;
 const ASK = { ms: LIBVIRT_CALL_MS };
 const uuidOf = (number: number): string => `00000000-0000-4000-8000-00000000000${number}`;
 
-describe("LibvirtHypervisor with libvirt's test driver", () => {
+describe("LibvirtHypervisor with libvirt's test driver", function () {
+  this.timeout(60_000);
   const uri = `test://${resolve("test/fixtures/libvirt/host.xml")}`;
   let hypervisor: LibvirtHypervisor;
 
   beforeEach(async () => {
     hypervisor = new LibvirtHypervisor({ uri, log: silentLog });
     await hypervisor.start();
-    await untilAvailable(hypervisor, true, 5_000);
+    await untilAvailable(hypervisor, true, UP_MS);
   });
 
   afterEach(() => hypervisor.stop());
@@ -83,12 +85,13 @@ describe("LibvirtHypervisor with libvirt's test driver", () => {
       await hypervisor.stop();
       hypervisor = new LibvirtHypervisor({ uri, log: silentLog });
       await hypervisor.start();
-      if (round % 2 === 0) await untilAvailable(hypervisor, true, 5_000);
+      if (round % 2 === 0) await untilAvailable(hypervisor, true, UP_MS);
     }
   });
 });
 
-describe("LibvirtHypervisor with hosts made for it", () => {
+describe("LibvirtHypervisor with hosts made for it", function () {
+  this.timeout(60_000);
   let folder: string;
   let hypervisor: LibvirtHypervisor;
 
@@ -111,7 +114,7 @@ describe("LibvirtHypervisor with hosts made for it", () => {
     await writeFile(file, `<node>${written.join("\n")}</node>`);
     hypervisor = new LibvirtHypervisor({ uri: `test://${file}`, log: silentLog });
     await hypervisor.start();
-    await untilAvailable(hypervisor, true, 5_000);
+    await untilAvailable(hypervisor, true, UP_MS);
   }
 
   it("lists more domains than fit into one page, each once", async () => {

@@ -20,6 +20,7 @@ describe("readDomainXml", () => {
   it("reads a live domain of QEMU", () => {
     const xml = readFileSync("test/fixtures/libvirt/qemu-live.xml", "utf8");
     expect(readDomainXml(xml)).to.deep.equal({
+      name: "real-2",
       active: true,
       displays: [
         { kind: "spice", listen: "address", port: 5902 },
@@ -34,7 +35,7 @@ describe("readDomainXml", () => {
   });
 
   it("sees whether a hypervisor process stands behind it", () => {
-    expect(readDomainXml("<domain/>")).to.deep.equal({ active: false, displays: [] });
+    expect(readDomainXml("<domain/>")).to.deep.equal({ name: "", active: false, displays: [] });
     expect(readDomainXml("<domain id='3'/>").active).to.equal(true);
   });
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Metadata } from "@grpc/grpc-js";
 import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { LookupConsoleTokenResponse } from "../../../proto/gen/spicegate/console/v1/console.js";
@@ -24,11 +25,17 @@ const RESPONSE: LookupConsoleTokenResponse = {
 describe("UnaryHandlers", () => {
   const registry = createRegistry();
   let lookup: (context: RequestContext) => Promise<LookupConsoleTokenResponse>;
+  let onServerEnd: () => void;
   const handlers = new UnaryHandlers({
     caller: { subject: "tester", project: "p", roles: ["member"] },
     log: silentLog,
     metrics: createControllerMetrics(registry),
   });
+  const handleLookup = handlers.handle("LookupConsoleToken", (_request, context) => lookup(context));
+  const lookupConsoleToken: typeof handleLookup = (made, callback) => {
+    made.on("cancelled", () => onServerEnd());
+    handleLookup(made, callback);
+  };
   const unused = handlers.handle("Unused", () => Promise.reject(new Error("unused")));
   const server = new GrpcServer({
     name: "test",
@@ -36,7 +43,7 @@ describe("UnaryHandlers", () => {
     log: silentLog,
     addServices: (grpc) =>
       grpc.addService(ConsoleServiceService, {
-        lookupConsoleToken: handlers.handle("LookupConsoleToken", (_request, context) => lookup(context)),
+        lookupConsoleToken,
         getSpiceConsole: unused,
         revokeConsoleTokens: unused,
       }),
@@ -55,6 +62,7 @@ describe("UnaryHandlers", () => {
   });
   beforeEach(() => {
     lookup = () => Promise.resolve(RESPONSE);
+    onServerEnd = () => undefined;
   });
 
   it("answers with what the method returns", async () => {
@@ -82,6 +90,16 @@ describe("UnaryHandlers", () => {
     await call();
     await call({ headers: { "x-request-id": "x".repeat(129) } });
     for (const id of seen) expect(id).to.match(/^[0-9a-f-]{36}$/);
+  });
+
+  it("repeats the request id in the headers of its answer, good or bad", async () => {
+    const seen: unknown[] = [];
+    const onCall: CallOptions["onCall"] = (made) =>
+      made.on("metadata", (header: Metadata) => seen.push(header.get("x-request-id")[0]));
+    await call({ headers: { "x-request-id": "good" }, onCall });
+    lookup = () => Promise.reject(new ServiceError("TOKEN_NOT_FOUND", "no such token"));
+    await call({ headers: { "x-request-id": "bad" }, onCall });
+    expect(seen).to.deep.equal(["good", "bad"]);
   });
 
   it("turns a ServiceError into its status", async () => {
@@ -117,6 +135,18 @@ describe("UnaryHandlers", () => {
     const result = call({ onCall: (made) => (cancel = () => made.cancel()) });
     await aborted;
     expect(await result).to.have.nested.property("failure.reason", "CANCELLED");
+  });
+
+  it("leaves the method's signal alone once it has answered", async () => {
+    const over = new Promise<void>((resolve) => (onServerEnd = resolve));
+    const seen: AbortSignal[] = [];
+    lookup = ({ signal }) => {
+      seen.push(signal);
+      return Promise.resolve(RESPONSE);
+    };
+    await call();
+    await over;
+    expect(seen.map(({ aborted }) => aborted)).to.deep.equal([false]);
   });
 
   it("finishes the calls that run when it stops, and refuses new ones with DRAINING meanwhile", async () => {

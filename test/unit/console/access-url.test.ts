@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect } from "chai";
+import { accessUrl } from "../../../src/console/access-url.js";
+
+describe("accessUrl", () => {
+  it("puts the token into the fragment, which no server is sent", () => {
+    const url = new URL(accessUrl("https://consoles.example/open", "a-_9"));
+    expect(url.hash).to.equal("#token=a-_9");
+    expect(url.search).to.equal("");
+    expect(url.pathname).to.equal("/open");
+  });
+});

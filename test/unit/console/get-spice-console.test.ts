@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order of the steps is part of the behaviour: each test lets everything before a step pass and everything from it on
+// fail, and sees whose answer comes back.
+import { expect } from "chai";
+import { Registry } from "prom-client";
+import type { AgentRequest, Failure, SpiceEndpoint } from "../../../proto/gen/spicegate/agent/v1/agent.js";
+import { FailureReason, ListenKind } from "../../../proto/gen/spicegate/agent/v1/agent.js";
+import { AgentLink } from "../../../src/agents/agent-link.js";
+import { AgentRouter } from "../../../src/agents/agent-router.js";
+import { GetSpiceConsole } from "../../../src/console/get-spice-console.js";
+import { InstanceAccess } from "../../../src/console/instance-access.js";
+import type { Instance, InstanceFault } from "../../../src/instances/instance.js";
+import { silentLog } from "../../../src/lib/log.js";
+import { reasonOf } from "../../../src/lib/service-error.js";
+import type { Role } from "../../../src/rpc/caller.js";
+import type { RequestContext } from "../../../src/rpc/request-context.js";
+import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
+import type { AuthorizationRequest } from "../../../src/tokens/console-authorizer.js";
+import { rejectionOf } from "../../harness/rejection.js";
+
+const UUID = "00000000-0000-4000-8000-000000000001";
+const EXPIRES = new Date("2030-01-01T00:00:00Z");
+const ENDPOINT: SpiceEndpoint = { host: "10.0.0.1", listen: ListenKind.LISTEN_KIND_NONE, port: 0, tlsPort: 5901 };
+
+const INSTANCE: Instance = {
+  uuid: UUID,
+  name: "one",
+  projectId: "p1",
+  userId: "u1",
+  vmState: "active",
+  taskState: "",
+  registered: true,
+  host: "host-1",
+  claimed: true,
+  powerState: "running",
+  displays: ["spice"],
+  conflictHost: undefined,
+  revision: 1n,
+  createdAt: EXPIRES,
+  updatedAt: EXPIRES,
+  deleted: false,
+};
+
+/** Everything around the use case, in memory; each field may be changed before the call. */
+class World {
+  instance: Instance | undefined = INSTANCE;
+  roles: readonly Role[] = ["member"];
+  databaseUp = true;
+  pending = false;
+  agentConnected = true;
+  remainingMs = 60_000;
+  /** What the agent answers; undefined: nothing. */
+  answer: SpiceEndpoint | Failure | undefined = ENDPOINT;
+  /** Runs when the token is being stored. */
+  onAuthorize: () => void = () => undefined;
+  readonly caller = new AbortController();
+  readonly asked: AgentRequest[] = [];
+  readonly authorized: AuthorizationRequest[] = [];
+  readonly withdrawn: string[] = [];
+  readonly refusals: unknown[] = [];
+  readonly faults: InstanceFault[] = [];
+
+  ask(consoleType = ""): ReturnType<GetSpiceConsole["execute"]> {
+    const metrics = createControllerMetrics(new Registry());
+    const agents = new AgentRouter({ log: silentLog, metrics });
+    if (this.agentConnected) agents.add(this.#link(metrics));
+    const access = new InstanceAccess({
+      instances: {
+        find: () => this.instance,
+        findFresh: () => Promise.resolve(undefined),
+        inventoryPending: () => this.pending,
+      },
+      audit: { recordRefusal: (refusal) => Promise.resolve(void this.refusals.push(refusal)) },
+      database: { isReady: () => this.databaseUp },
+      log: silentLog,
+    });
+    const useCase = new GetSpiceConsole({
+      access,
+      agents,
+      tokens: {
+        authorize: (request) => {
+          this.authorized.push(request);
+          this.onAuthorize();
+          return Promise.resolve({ token: "secret", expiresAt: EXPIRES });
+        },
+        withdraw: (token) => Promise.resolve(void this.withdrawn.push(token)),
+      },
+      instances: { recordFault: (fault) => void this.faults.push(fault) },
+      baseUrl: "http://proxy/console",
+      ttlSeconds: 600,
+    });
+    return useCase.execute({ instanceUuid: UUID, consoleType }, this.#context());
+  }
+
+  #link(metrics: ReturnType<typeof createControllerMetrics>): AgentLink {
+    const identity = { host: "host-1", processId: "p", generation: 1n, agentVersion: "1" };
+    const link: AgentLink = new AgentLink({
+      identity,
+      metrics,
+      end: () => undefined,
+      send: (message) => {
+        if (message.$case !== "request") return;
+        const { request } = message;
+        this.asked.push(request);
+        const { answer } = this;
+        if (answer === undefined) return;
+        const result =
+          "reason" in answer
+            ? ({ $case: "failure", failure: answer } as const)
+            : ({ $case: "spiceEndpoint", spiceEndpoint: answer } as const);
+        queueMicrotask(() => link.receive({ id: request.id, result }));
+      },
+    });
+    return link;
+  }
+
+  #context(): RequestContext {
+    return {
+      caller: { subject: "alice", project: "p1", roles: this.roles },
+      requestId: "req-1",
+      clientAddress: "127.0.0.1",
+      signal: this.caller.signal,
+      remainingMs: () => this.remainingMs,
+    };
+  }
+}
+
+describe("GetSpiceConsole", () => {
+  let world: World;
+
+  beforeEach(() => {
+    world = new World();
+  });
+
+  const reason = async (consoleType?: string): Promise<string> => reasonOf(await rejectionOf(world.ask(consoleType)));
+
+  it("gives the URL, the type and the expiry of a token for the display that the agent named", async () => {
+    expect(await world.ask()).to.deep.equal({
+      url: "http://proxy/console#token=secret",
+      consoleType: "spice-html5",
+      expiresAt: EXPIRES,
+    });
+    expect(world.authorized).to.deep.equal([
+      {
+        instanceUuid: UUID,
+        consoleType: "spice-html5",
+        agentHost: "host-1",
+        host: "10.0.0.1",
+        port: undefined,
+        tlsPort: 5901,
+        accessUrlBase: "http://proxy/console",
+        ttlSeconds: 600,
+        actor: { subject: "alice", projectId: "p1", requestId: "req-1", clientAddress: "127.0.0.1" },
+      },
+    ]);
+    expect(world.faults).to.deep.equal([]);
+  });
+
+  it("checks in its order: each refusal hides all that follow", async () => {
+    const none = { ...INSTANCE, projectId: "p2", host: undefined, taskState: "deleting" };
+    Object.assign(world, { roles: ["reader"], databaseUp: false, pending: true, instance: undefined });
+    world.agentConnected = false;
+    const seen: string[] = [];
+    const step = async (change: Partial<World>): Promise<void> => {
+      Object.assign(world, change);
+      seen.push(await reason("novnc"));
+    };
+    await step({});
+    await step({ roles: ["member"] });
+    await step({ databaseUp: true });
+    await step({ pending: false });
+    await step({ instance: none });
+    await step({ instance: { ...none, projectId: "p1" } });
+    await step({ instance: { ...none, projectId: "p1", host: "host-1" } });
+    await step({ instance: { ...INSTANCE, taskState: "migrating" } });
+    await step({ instance: INSTANCE });
+    expect(seen).to.deep.equal([
+      "PERMISSION_DENIED",
+      "DATABASE_UNAVAILABLE",
+      "INVENTORY_INCOMPLETE",
+      "INSTANCE_NOT_FOUND",
+      "INSTANCE_NOT_FOUND",
+      "INSTANCE_NOT_READY",
+      "INSTANCE_BUSY",
+      "INSTANCE_BUSY",
+      "CONSOLE_TYPE_INVALID",
+    ]);
+    expect(await reason()).to.equal("AGENT_UNAVAILABLE");
+    expect(world.refusals).to.have.length(1);
+  });
+
+  it("answers for another project's instance as for an unknown one, also while hosts report", async () => {
+    for (const pending of [true, false]) {
+      world.pending = pending;
+      world.instance = undefined;
+      const unknown = await rejectionOf(world.ask());
+      world.instance = { ...INSTANCE, projectId: "p2" };
+      expect(await rejectionOf(world.ask())).to.deep.include({ message: unknown.message, reason: reasonOf(unknown) });
+    }
+  });
+
+  it("asks no agent before all that can be known without it is in order", async () => {
+    await reason("novnc");
+    expect(world.asked).to.deep.equal([]);
+  });
+
+  it("gives the agent the caller's remaining time, five seconds at most, and the caller's request id", async () => {
+    await world.ask();
+    world.remainingMs = 1_234.5;
+    await world.ask();
+    expect(world.asked.map(({ timeoutMs }) => timeoutMs)).to.deep.equal([5_000, 1_234]);
+    expect(world.asked[0]?.requestId).to.equal("req-1");
+  });
+
+  it("says AGENT_TIMEOUT where the agent says nothing, and stores nothing", async () => {
+    world.answer = undefined;
+    world.remainingMs = 5;
+    expect(await reason()).to.equal("AGENT_TIMEOUT");
+    expect(world.authorized).to.deep.equal([]);
+  });
+
+  it("notes a failure on the host's side as a fault, in the agent's own words, and tells the caller ours", async () => {
+    world.answer = { reason: FailureReason.FAILURE_REASON_NO_SPICE_DISPLAY, message: "only vnc in /etc/libvirt" };
+    const error = await rejectionOf(world.ask());
+    expect(error.message).to.not.include("/etc");
+    expect(world.faults).to.deep.equal([
+      {
+        instanceUuid: UUID,
+        reason: "NO_SPICE_DISPLAY",
+        message: "agent: only vnc in /etc/libvirt",
+        host: "host-1",
+        requestId: "req-1",
+      },
+    ]);
+  });
+
+  it("takes a missing domain for 'not yet' while the instance is being built", async () => {
+    world.answer = { reason: FailureReason.FAILURE_REASON_INSTANCE_NOT_FOUND, message: "" };
+    expect(await reason()).to.equal("INSTANCE_NOT_FOUND");
+    world.instance = { ...INSTANCE, vmState: "building" };
+    expect(await reason()).to.equal("INSTANCE_NOT_READY");
+    world.answer = { reason: FailureReason.FAILURE_REASON_INSTANCE_NOT_RUNNING, message: "" };
+    expect(await reason()).to.equal("INSTANCE_NOT_RUNNING");
+  });
+
+  it("stores nothing and notes no fault where the caller goes away while the agent is asked", async () => {
+    world.answer = undefined;
+    const answer = reason();
+    world.caller.abort();
+    expect(await answer).to.equal("CANCELLED");
+    expect(world.authorized).to.deep.equal([]);
+    expect(world.faults).to.deep.equal([]);
+  });
+
+  it("takes the token back where the caller goes away while it is stored", async () => {
+    world.onAuthorize = () => world.caller.abort();
+    expect(await reason()).to.equal("CANCELLED");
+    expect(world.withdrawn).to.deep.equal(["secret"]);
+  });
+});
