@@ -83,29 +83,44 @@ export function readXml(xml: string): XmlElement {
   return root;
 }
 
-/** Takes in the markup that begins at `at`; returns where it ends. */
+/** Takes in the markup that begins at `at`; returns where it ends. One look at the next character tells what it is. */
 function readMarkup(xml: string, at: number, stack: Open[], open: Open): number {
+  switch (xml.charAt(at + 1)) {
+    case "!":
+      return readDeclaration(xml, at, open);
+    case "?":
+      return after(xml, "?>", at + 2);
+    case "/":
+      return readEndTag(xml, at, stack, open);
+    default:
+      return readStartTag(xml, at, stack, open);
+  }
+}
+
+function readDeclaration(xml: string, at: number, open: Open): number {
   if (xml.startsWith("<!--", at)) return after(xml, "-->", at + 4);
-  if (xml.startsWith("<?", at)) return after(xml, "?>", at + 2);
-  if (xml.startsWith("<![CDATA[", at)) {
-    const end = after(xml, "]]>", at + 9);
-    open.element.text += xml.slice(at + 9, end - 3);
-    return end;
+  if (!xml.startsWith("<![CDATA[", at)) throw new XmlError("it has a document type, which is refused");
+  const end = after(xml, "]]>", at + 9);
+  open.element.text += xml.slice(at + 9, end - 3);
+  return end;
+}
+
+function readEndTag(xml: string, at: number, stack: Open[], open: Open): number {
+  const end = tagEnd(xml, at + 2);
+  if (stack.length === 1 || xml.slice(at + 2, end).trimEnd() !== open.written) {
+    throw new XmlError("an end tag does not fit");
   }
-  if (xml.startsWith("<!", at)) throw new XmlError("it has a document type, which is refused");
+  stack.pop();
+  return end + 1;
+}
+
+function readStartTag(xml: string, at: number, stack: Open[], open: Open): number {
   const end = tagEnd(xml, at + 1);
-  if (xml.charAt(at + 1) === "/") {
-    if (stack.length === 1 || xml.slice(at + 2, end).trimEnd() !== open.written) {
-      throw new XmlError("an end tag does not fit");
-    }
-    stack.pop();
-  } else {
-    const selfClosing = xml.charAt(end - 1) === "/";
-    const opened = openTag(xml.slice(at + 1, selfClosing ? end - 1 : end), open.prefixes);
-    open.element.children.push(opened.element);
-    if (!selfClosing) stack.push(opened);
-    if (stack.length > MAX_XML_DEPTH) throw new XmlError("it is nested too deeply");
-  }
+  const selfClosing = xml.charAt(end - 1) === "/";
+  const opened = openTag(xml.slice(at + 1, selfClosing ? end - 1 : end), open.prefixes);
+  open.element.children.push(opened.element);
+  if (!selfClosing) stack.push(opened);
+  if (stack.length > MAX_XML_DEPTH) throw new XmlError("it is nested too deeply");
   return end + 1;
 }
 
