@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../src/lib/clock.js";
 import { withDeadline } from "../../src/lib/deadline.js";
-import { MAX_QUEUED_LIBVIRT_CALLS } from "../../src/lib/limits.js";
+import { MAX_CALLS_TOGETHER, MAX_QUEUED_LIBVIRT_CALLS } from "../../src/lib/limits.js";
 import { ServiceError } from "../../src/lib/service-error.js";
 import type { AskOptions } from "../hypervisor.js";
 import { hypervisorUnavailable } from "./libvirt-failure.js";
@@ -23,7 +23,8 @@ interface QueuedCall {
 
 /**
  * Hands questions to the first connection that is free, in the order in which they came. A question whose caller has
- * gone is not asked; one that a worker already has is finished there and its answer dropped.
+ * gone is not asked; one that a worker already has is finished there and its answer dropped. Questions about single
+ * domains that wait go to a worker together, since waking a thread costs more than asking libvirt once more.
  */
 export class CallPool {
   readonly #takers: readonly CallTaker[];
@@ -49,13 +50,20 @@ export class CallPool {
   pump(): void {
     for (const taker of this.#takers) {
       if (!taker.idle) continue;
-      const call = this.#queue.shift();
-      if (!call) return;
-      void taker.call(call.request).then((reply) => {
-        call.settle(reply);
+      const calls = this.#takeTogether();
+      if (calls.length === 0) return;
+      void taker.call(requestOf(calls)).then((reply) => {
+        calls.forEach(({ settle }, index) => settle(calls.length === 1 ? reply : partOf(reply, index)));
         this.pump();
       });
     }
+  }
+
+  /** The next call, with those behind it that can share its way; a fair part of them where there are more takers. */
+  #takeTogether(): QueuedCall[] {
+    const most = Math.min(MAX_CALLS_TOGETHER, Math.ceil(this.#queue.length / this.#takers.length));
+    const other = this.#queue.slice(0, most).findIndex(({ request }) => !isAboutOneDomain(request));
+    return this.#queue.splice(0, Math.max(1, other === -1 ? most : other));
   }
 
   /** Fails every question that no connection has taken yet. */
@@ -79,4 +87,21 @@ export class CallPool {
     const at = this.#queue.indexOf(call);
     if (at !== -1) this.#queue.splice(at, 1);
   }
+}
+
+function isAboutOneDomain(request: CallRequest): boolean {
+  return request.kind === "describe" && request.uuids.length === 1;
+}
+
+function requestOf(calls: readonly QueuedCall[]): CallRequest {
+  const [first] = calls;
+  if (calls.length === 1 && first) return first.request;
+  const uuids = calls.flatMap(({ request }) => (request.kind === "describe" ? request.uuids : []));
+  return { kind: "describe", uuids };
+}
+
+/** One call's part of an answer to several; a failure is everybody's. */
+function partOf(reply: WorkerReply, index: number): WorkerReply {
+  if (!reply.ok) return reply;
+  return { ok: true, value: [(reply as WorkerReply<"describe"> & { ok: true }).value[index]] };
 }

@@ -68,6 +68,7 @@ export const LIBVIRT_KEEPALIVE_COUNT = 3;
 export const LIBVIRT_CALL_MS = 5_000;
 export const LIBVIRT_LIST_MS = 30_000;
 export const SNAPSHOT_BACKOFF = { firstMs: 200, mostMs: 10_000 };
+export const MAX_CALLS_TOGETHER = 8;
 export const MAX_QUEUED_LIBVIRT_CALLS = 1_024;
 export const MAX_DOMAIN_XML_BYTES = 1024 * 1024;
 export const MAX_XML_DEPTH = 256;

@@ -54,8 +54,7 @@ function statement(lock: string): string {
       access_url_base text, subject text, project_id text, request_id text, client_address text)
   ), target as materialized (
     select instance_uuid, host, task_state from instances
-    where instance_uuid in (select instance_uuid from asked) and deleted_at is null
-    order by instance_uuid ${lock}
+    where instance_uuid = any ($3::uuid[]) and deleted_at is null ${lock}
   ), issued as (
     insert into console_auth_tokens (token_hash, console_type, host, port, tls_port, internal_access_path,
       instance_uuid, expires, access_url_base, created_by)
@@ -78,11 +77,10 @@ function statement(lock: string): string {
       "from issued join asked using (token_hash)",
     )}
   )
-  select t.instance_uuid is not null as found, t.host, t.task_state as "taskState", issued.expires
+  select a.at, t.instance_uuid is not null as found, t.host, t.task_state as "taskState", issued.expires
   from asked a
     left join target t on t.instance_uuid = a.instance_uuid
-    left join issued on issued.token_hash = a.token_hash
-  order by a.at`;
+    left join issued on issued.token_hash = a.token_hash`;
 }
 
 const WITHDRAW = `
@@ -111,6 +109,8 @@ interface Attempt {
 
 /** What the statement says of it; without a row of the instance the other fields are null. */
 interface Outcome {
+  /** Which of the requests this is about. */
+  readonly at: number;
   readonly found: boolean;
   readonly host: string | null;
   readonly taskState: string | null;
@@ -154,38 +154,38 @@ export class ConsoleAuthorizer {
     const outcome = await this.#batches.add(attempt);
     if (outcome.found) return outcome;
     // Unknown, or locked by a delete, a move or a report.
-    const values = [encode([attempt]), BUSY_TASK_STATES];
+    const values = valuesOf([attempt]);
     const query = { name: "tokens-authorize-waiting", text: AUTHORIZE_WAITING, values };
     return (await this.#database.query<Outcome>(query))[0] ?? outcome;
   }
 
-  #authorizeAll(attempts: readonly Attempt[]): Promise<readonly Outcome[]> {
-    const values = [encode(attempts), BUSY_TASK_STATES];
-    return this.#database.query<Outcome>({ name: "tokens-authorize", text: AUTHORIZE, values });
+  async #authorizeAll(attempts: readonly Attempt[]): Promise<readonly Outcome[]> {
+    const values = valuesOf(attempts);
+    const outcomes = await this.#database.query<Outcome>({ name: "tokens-authorize", text: AUTHORIZE, values });
+    return [...outcomes].sort((a, b) => a.at - b.at);
   }
 }
 
-/** Requests as rows of the statement. */
-function encode(attempts: readonly Attempt[]): string {
-  return JSON.stringify(
-    attempts.map(({ request, tokenHash }, at) => ({
-      at,
-      instance_uuid: request.instanceUuid,
-      console_type: request.consoleType,
-      agent_host: request.agentHost,
-      token_hash: tokenHash,
-      host: request.host,
-      port: request.port,
-      tls_port: request.tlsPort,
-      internal_access_path: request.internalAccessPath,
-      ttl: request.ttlSeconds,
-      access_url_base: request.accessUrlBase,
-      subject: request.actor.subject,
-      project_id: request.actor.projectId,
-      request_id: request.actor.requestId,
-      client_address: request.actor.clientAddress,
-    })),
-  );
+/** The statement's parameters: a row for each request. */
+function valuesOf(attempts: readonly Attempt[]): readonly unknown[] {
+  const rows = attempts.map(({ request, tokenHash }, at) => ({
+    at,
+    instance_uuid: request.instanceUuid,
+    console_type: request.consoleType,
+    agent_host: request.agentHost,
+    token_hash: tokenHash,
+    host: request.host,
+    port: request.port,
+    tls_port: request.tlsPort,
+    internal_access_path: request.internalAccessPath,
+    ttl: request.ttlSeconds,
+    access_url_base: request.accessUrlBase,
+    subject: request.actor.subject,
+    project_id: request.actor.projectId,
+    request_id: request.actor.requestId,
+    client_address: request.actor.clientAddress,
+  }));
+  return [JSON.stringify(rows), BUSY_TASK_STATES, attempts.map(({ request }) => request.instanceUuid)];
 }
 
 /** Throws what the row says against a console; returns where it says nothing, so that the token was a duplicate. */
