@@ -25,14 +25,27 @@ export function abortError(signal: AbortSignal): Error {
  * aborts at that moment, so that it can stop; a result that still comes later is dropped, its error too.
  */
 export function withDeadline<T>(options: DeadlineOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const onGivenUp = (error: Error): void => controller.abort(error);
+  return within(options, () => work(controller.signal), onGivenUp);
+}
+
+/**
+ * The same for hot paths, where making a signal costs more than the work: `onGivenUp` is called, once, where the wait
+ * ends before the work does.
+ */
+export function within<T>(
+  options: DeadlineOptions,
+  work: () => Promise<T>,
+  onGivenUp: (error: Error) => void = () => undefined,
+): Promise<T> {
   const { ms, expired, signal, clock = systemClock } = options;
   if (signal?.aborted) return Promise.reject(abortError(signal));
   return new Promise<T>((resolve, reject) => {
-    const controller = new AbortController();
     const giveUp = (error: Error): void => {
       settle();
-      controller.abort(error);
       reject(error);
+      onGivenUp(error);
     };
     const cancelTimer = clock.after(Math.max(0, ms), () => giveUp(expired()));
     const onAbort = (): void => {
@@ -43,13 +56,7 @@ export function withDeadline<T>(options: DeadlineOptions, work: (signal: AbortSi
       signal?.removeEventListener("abort", onAbort);
     };
     signal?.addEventListener("abort", onAbort, { once: true });
-    let running: Promise<T>;
-    try {
-      running = work(controller.signal);
-    } catch (error) {
-      running = Promise.reject(error instanceof Error ? error : new Error(String(error)));
-    }
-    running.then(
+    start(work).then(
       (value) => {
         settle();
         resolve(value);
@@ -60,6 +67,11 @@ export function withDeadline<T>(options: DeadlineOptions, work: (signal: AbortSi
       },
     );
   });
+}
+
+/** Begins the work; what it throws at once is a rejection like any other. */
+async function start<T>(work: () => Promise<T>): Promise<T> {
+  return work();
 }
 
 /** Waits `ms` milliseconds. Returns false, at once, when the signal aborts; it never throws. */

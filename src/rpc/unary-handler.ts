@@ -64,7 +64,9 @@ export class UnaryHandlers implements Part {
       const finish = (error?: ServiceError): void => {
         // grpc-js says "cancelled" at the end of every call, answered or not.
         call.off("cancelled", onCancelled);
-        this.#finish({ name, context, startedAt, error });
+        const seconds = (performance.now() - startedAt) / 1_000;
+        // The caller need not wait until it is written down.
+        setImmediate(() => this.#finish({ name, context, seconds, error }));
         // Together with the answer: sent earlier, it would be a packet of its own.
         const header = new Metadata();
         header.set(REQUEST_ID_HEADER, context.requestId);
@@ -119,8 +121,7 @@ export class UnaryHandlers implements Part {
     };
   }
 
-  #finish({ name, context, startedAt, error }: Outcome): void {
-    const seconds = (performance.now() - startedAt) / 1_000;
+  #finish({ name, context, seconds, error }: Outcome): void {
     const reason = error?.reason ?? "OK";
     this.#options.metrics.rpcSeconds.observe({ method: name, reason }, seconds);
     const fields = {
@@ -141,7 +142,7 @@ export class UnaryHandlers implements Part {
 interface Outcome {
   readonly name: string;
   readonly context: RequestContext;
-  readonly startedAt: number;
+  readonly seconds: number;
   readonly error: ServiceError | undefined;
 }
 
