@@ -69,6 +69,8 @@ export const LIBVIRT_CALL_MS = 5_000;
 export const LIBVIRT_LIST_MS = 30_000;
 export const SNAPSHOT_BACKOFF = { firstMs: 200, mostMs: 10_000 };
 export const MAX_QUEUED_LIBVIRT_CALLS = 1_024;
+/** How many questions about single domains a libvirt worker is given at once. */
+export const MAX_QUESTIONS_TOGETHER = 8;
 export const MAX_DOMAIN_XML_BYTES = 1024 * 1024;
 export const MAX_XML_DEPTH = 256;
 export const LIBVIRT_OPEN_MS = 15_000;
