@@ -108,7 +108,10 @@ export class AgentReports {
       this.#settle(kind, await apply());
     } catch (error) {
       // A sequence number that no counter reaches: asking again would change nothing.
-      if (error instanceof ServiceError && error.reason === "INVALID_ARGUMENT") return this.#options.fail(error);
+      if (error instanceof ServiceError && error.reason === "INVALID_ARGUMENT") {
+        this.#options.fail(error);
+        return;
+      }
       this.#fallBehind();
       this.#options.metrics.reports.inc({ kind, outcome: "failed" });
       const level = reasonOf(error) === "DATABASE_UNAVAILABLE" ? "info" : "error";

@@ -20,11 +20,14 @@ export const SYSTEM_ACTOR: AuditActor = { subject: "spicegate", projectId: "", r
 /** What audit rows tell of. */
 export type AuditAction = "issued" | "looked-up" | "revoked" | "redeemed" | "refused" | "ended";
 
-/** What a row says besides who: SQL expressions, valid where the fragment is used. */
+/** Subject, project, request id and client address of an actor as SQL expressions. */
+export type ActorExpressions = readonly [string, string, string, string];
+
+/** What a row says: SQL expressions, valid where the fragment is used. */
 export interface AuditExpressions {
   readonly action: AuditAction;
-  /** Position of the first of the actor's four parameters; see `actorValues`. */
-  readonly actorAt: number;
+  /** The actor's four values; see `actorParameters`. */
+  readonly actor: ActorExpressions;
   readonly reason?: string;
   readonly instanceUuid?: string;
   /** The host's name. */
@@ -34,17 +37,21 @@ export interface AuditExpressions {
   readonly tokenCount?: string;
 }
 
-/** The actor's parameters, in the order that `insertAudit` expects. */
+/** The actor as four parameters of a statement, the first of them at this position; `actorValues` are their values. */
+export function actorParameters(at: number): ActorExpressions {
+  return [`$${at}::text`, `$${at + 1}::text`, `$${at + 2}::text`, `$${at + 3}::text`];
+}
+
+/** The values of an actor's parameters. */
 export function actorValues(actor: AuditActor): readonly string[] {
   return [actor.subject, actor.projectId, actor.requestId, actor.clientAddress];
 }
 
 /** `insert into audit_events … select … <source>`: one row for each row of the source ("from issued"), or one row. */
 export function insertAudit(row: AuditExpressions, source = ""): string {
-  const at = row.actorAt;
   return `insert into audit_events (action, subject, project_id, request_id, client_address,
       reason, instance_uuid, host, console_type, token_id, token_count)
-    select '${row.action}', $${at}::text, $${at + 1}::text, $${at + 2}::text, $${at + 3}::text,
+    select '${row.action}', ${row.actor.join(", ")},
       ${row.reason ?? "''"}, ${row.instanceUuid ?? "null::uuid"}, ${row.host ?? "null::text"},
       ${row.consoleType ?? "null::text"}, ${row.tokenId ?? "null::bigint"}, ${row.tokenCount ?? "null::integer"}
     ${source}`;
@@ -60,7 +67,7 @@ export interface Refusal {
 
 const REFUSED = insertAudit({
   action: "refused",
-  actorAt: 1,
+  actor: actorParameters(1),
   reason: "$5::text",
   instanceUuid: "$6::uuid",
   consoleType: "$7::text",

@@ -93,10 +93,8 @@ export class GetSpiceConsole {
     return error;
   }
 
-  /** A caller that goes away before or during it leaves no token behind. */
+  /** A caller that goes away meanwhile leaves no token behind. */
   async #authorize(placed: Placed, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
-    const { signal } = context;
-    if (signal.aborted) throw abortError(signal);
     const { tokens, baseUrl, ttlSeconds } = this.#options;
     const actor = actorFrom(context);
     const authorization = await tokens.authorize({
@@ -110,6 +108,7 @@ export class GetSpiceConsole {
       ttlSeconds,
       actor,
     });
+    const { signal } = context;
     if (!signal.aborted) return authorization;
     await tokens.withdraw(authorization.token, actor);
     throw abortError(signal);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { actorValues, insertAudit, SYSTEM_ACTOR } from "../audit/audit-log.js";
+import { SYSTEM_ACTOR, actorParameters, actorValues, insertAudit } from "../audit/audit-log.js";
 import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
 import type { Database } from "../db/pool.js";
@@ -60,7 +60,7 @@ const BURY = `
     ${insertAudit(
       {
         action: "revoked",
-        actorAt: 2,
+        actor: actorParameters(2),
         reason: "'deleted'",
         instanceUuid: "instance_uuid",
         tokenCount: "(select count(*) from revoked)",

@@ -14,7 +14,7 @@
 // A second active claim is a conflict: it is kept, shown and counted, and takes over as soon as the order says so. A
 // host is up while its agent has a stream to a controller whose heartbeat is young. Agents' clocks play no part.
 
-import { actorValues, insertAudit, SYSTEM_ACTOR } from "../audit/audit-log.js";
+import { SYSTEM_ACTOR, actorParameters, actorValues, insertAudit } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
 import { CONTROLLER_LEASE_MS } from "../lib/limits.js";
 import type { Instance } from "./instance.js";
@@ -110,7 +110,7 @@ export function revokeMoved(moves: string, actorAt: number): string {
     ${insertAudit(
       {
         action: "revoked",
-        actorAt,
+        actor: actorParameters(actorAt),
         reason: "'moved'",
         instanceUuid: "instance_uuid",
         tokenCount: "count(*)",

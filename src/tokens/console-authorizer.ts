@@ -3,8 +3,9 @@
 // Issues console tokens. Whether one may exist is decided by the statement that inserts it, on the instance's row as it
 // is at that moment; what memory said before only spared the agent a question.
 
-import { actorValues, insertAudit } from "../audit/audit-log.js";
+import { actorParameters, actorValues, insertAudit } from "../audit/audit-log.js";
 import type { AuditActor } from "../audit/audit-log.js";
+import { Batches } from "../db/batches.js";
 import type { Querier } from "../db/connection.js";
 import { ServiceError } from "../lib/service-error.js";
 import { createToken, hashToken } from "./token.js";
@@ -37,35 +38,50 @@ export const BUSY_TASK_STATES: readonly string[] = ["deleting", "migrating"];
 
 const MOST_COLLISIONS = 3;
 
-// "for share" waits for a delete or a move under way and looks at the row again after it; a delete or move that comes
-// later waits for us and then sees the token. Without it one of the two would miss the other.
-const AUTHORIZE = `
-  with target as materialized (
-    select host, task_state, host = $3::text and task_state <> all ($4::text[]) as fit
-    from instances where instance_uuid = $1::uuid and deleted_at is null
-    for share
+// "for share" makes a delete or a move that comes later wait for us, and then it sees the token. What is locked by one
+// that is under way is skipped here, so that it holds up nobody else, and asked for again alone.
+const AUTHORIZE = statement("for share skip locked");
+
+// Waits for the delete or move under way and looks at the row again after it. Without that one of the two would miss
+// the other.
+const AUTHORIZE_WAITING = statement("for share");
+
+function statement(lock: string): string {
+  return `
+  with asked as materialized (
+    select * from json_to_recordset($1::json) as a (at integer, instance_uuid uuid, console_type text, agent_host text,
+      token_hash text, host text, port integer, tls_port integer, internal_access_path text, ttl integer,
+      access_url_base text, subject text, project_id text, request_id text, client_address text)
+  ), target as materialized (
+    select instance_uuid, host, task_state from instances
+    where instance_uuid = any ($3::uuid[]) and deleted_at is null ${lock}
   ), issued as (
     insert into console_auth_tokens (token_hash, console_type, host, port, tls_port, internal_access_path,
       instance_uuid, expires, access_url_base, created_by)
-    select $5::text, $2::text, $6::text, $7::integer, $8::integer, $9::text,
-      $1::uuid, floor(extract(epoch from now()))::bigint + $10::integer, $11::text, $12::text
-    from target where fit
+    select a.token_hash, a.console_type, a.host, a.port, a.tls_port, a.internal_access_path,
+      a.instance_uuid, floor(extract(epoch from now()))::bigint + a.ttl, a.access_url_base, a.subject
+    from asked a join target t on t.instance_uuid = a.instance_uuid
+    where t.host = a.agent_host and t.task_state <> all ($2::text[])
     on conflict on constraint console_auth_tokens_token_hash_key do nothing
-    returning id, expires
+    returning id, token_hash, expires
   ), noted as (
     ${insertAudit(
       {
         action: "issued",
-        actorAt: 12,
-        instanceUuid: "$1::uuid",
-        host: "$3::text",
-        consoleType: "$2::text",
+        actor: ["subject", "project_id", "request_id", "client_address"],
+        instanceUuid: "instance_uuid",
+        host: "agent_host",
+        consoleType: "console_type",
         tokenId: "id",
       },
-      "from issued",
+      "from issued join asked using (token_hash)",
     )}
   )
-  select target.host, target.task_state as "taskState", issued.expires from target left join issued on true`;
+  select a.at, t.instance_uuid is not null as found, t.host, t.task_state as "taskState", issued.expires
+  from asked a
+    left join target t on t.instance_uuid = a.instance_uuid
+    left join issued on issued.token_hash = a.token_hash`;
+}
 
 const WITHDRAW = `
   with withdrawn as (
@@ -75,7 +91,7 @@ const WITHDRAW = `
   ${insertAudit(
     {
       action: "revoked",
-      actorAt: 2,
+      actor: actorParameters(2),
       reason: "'caller-gone'",
       instanceUuid: "instance_uuid",
       consoleType: "console_type",
@@ -85,16 +101,27 @@ const WITHDRAW = `
     "from withdrawn",
   )}`;
 
+/** What one request is to the statement. */
+interface Attempt {
+  readonly request: AuthorizationRequest;
+  readonly tokenHash: string;
+}
+
+/** What the statement says of it; without a row of the instance the other fields are null. */
 interface Outcome {
+  /** Which of the requests this is about. */
+  readonly at: number;
+  readonly found: boolean;
   readonly host: string | null;
-  readonly taskState: string;
+  readonly taskState: string | null;
   readonly expires: bigint | null;
 }
 
-/** The one place where tokens come from. */
+/** The one place where tokens come from. Requests that come at the same time share a statement. */
 export class ConsoleAuthorizer {
   readonly #database: Querier;
   readonly #createToken: () => string;
+  readonly #batches = new Batches<Attempt, Outcome>((attempts) => this.#authorizeAll(attempts));
 
   constructor(database: Querier, newToken: () => string = createToken) {
     this.#database = database;
@@ -108,9 +135,8 @@ export class ConsoleAuthorizer {
   async authorize(request: AuthorizationRequest): Promise<Authorization> {
     for (let attempt = 0; attempt < MOST_COLLISIONS; attempt += 1) {
       const token = this.#createToken();
-      const values = authorizeValues(request, hashToken(token));
-      const [outcome] = await this.#database.query<Outcome>({ name: "tokens-authorize", text: AUTHORIZE, values });
-      if (typeof outcome?.expires === "bigint") {
+      const outcome = await this.#attempt({ request, tokenHash: hashToken(token) });
+      if (typeof outcome.expires === "bigint") {
         return { token, expiresAt: new Date(Number(outcome.expires) * 1_000) };
       }
       assertFit(request, outcome);
@@ -123,33 +149,52 @@ export class ConsoleAuthorizer {
     const values = [hashToken(token), ...actorValues(actor)];
     await this.#database.query({ name: "tokens-withdraw", text: WITHDRAW, values });
   }
+
+  async #attempt(attempt: Attempt): Promise<Outcome> {
+    const outcome = await this.#batches.add(attempt);
+    if (outcome.found) return outcome;
+    // Unknown, or locked by a delete, a move or a report.
+    const values = valuesOf([attempt]);
+    const query = { name: "tokens-authorize-waiting", text: AUTHORIZE_WAITING, values };
+    return (await this.#database.query<Outcome>(query))[0] ?? outcome;
+  }
+
+  async #authorizeAll(attempts: readonly Attempt[]): Promise<readonly Outcome[]> {
+    const values = valuesOf(attempts);
+    const outcomes = await this.#database.query<Outcome>({ name: "tokens-authorize", text: AUTHORIZE, values });
+    return [...outcomes].sort((a, b) => a.at - b.at);
+  }
 }
 
-function authorizeValues(request: AuthorizationRequest, hash: string): readonly unknown[] {
-  return [
-    request.instanceUuid,
-    request.consoleType,
-    request.agentHost,
-    BUSY_TASK_STATES,
-    hash,
-    request.host,
-    request.port ?? null,
-    request.tlsPort ?? null,
-    request.internalAccessPath ?? null,
-    request.ttlSeconds,
-    request.accessUrlBase,
-    ...actorValues(request.actor),
-  ];
+/** The statement's parameters: a row for each request. */
+function valuesOf(attempts: readonly Attempt[]): readonly unknown[] {
+  const rows = attempts.map(({ request, tokenHash }, at) => ({
+    at,
+    instance_uuid: request.instanceUuid,
+    console_type: request.consoleType,
+    agent_host: request.agentHost,
+    token_hash: tokenHash,
+    host: request.host,
+    port: request.port,
+    tls_port: request.tlsPort,
+    internal_access_path: request.internalAccessPath,
+    ttl: request.ttlSeconds,
+    access_url_base: request.accessUrlBase,
+    subject: request.actor.subject,
+    project_id: request.actor.projectId,
+    request_id: request.actor.requestId,
+    client_address: request.actor.clientAddress,
+  }));
+  return [JSON.stringify(rows), BUSY_TASK_STATES, attempts.map(({ request }) => request.instanceUuid)];
 }
 
 /** Throws what the row says against a console; returns where it says nothing, so that the token was a duplicate. */
-function assertFit(request: AuthorizationRequest, row: Outcome | undefined): void {
-  if (!row) throw new ServiceError("INSTANCE_NOT_FOUND", "there is no such instance");
+function assertFit(request: AuthorizationRequest, row: Outcome): void {
+  if (!row.found) throw new ServiceError("INSTANCE_NOT_FOUND", "there is no such instance");
   if (row.host === null) throw new ServiceError("INSTANCE_NOT_READY", "the instance has no host");
-  if (BUSY_TASK_STATES.includes(row.taskState)) {
-    throw new ServiceError("INSTANCE_BUSY", `the instance is ${row.taskState}`, {
-      metadata: { task_state: row.taskState },
-    });
+  const taskState = row.taskState ?? "";
+  if (BUSY_TASK_STATES.includes(taskState)) {
+    throw new ServiceError("INSTANCE_BUSY", `the instance is ${taskState}`, { metadata: { task_state: taskState } });
   }
   if (row.host !== request.agentHost) {
     throw new ServiceError("INSTANCE_NOT_READY", "the instance has just moved to another host; try again");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { actorValues, insertAudit } from "../audit/audit-log.js";
+import { actorParameters, actorValues, insertAudit } from "../audit/audit-log.js";
 import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
 import { PURGE_BATCH } from "../lib/limits.js";
@@ -24,7 +24,13 @@ const LOOK_UP = `
     where token_hash = $1::text and redeemed_at is null and expires > extract(epoch from now())
   ), noted as (
     ${insertAudit(
-      { action: "looked-up", actorAt: 2, instanceUuid: "instance_uuid", consoleType: "console_type", tokenId: "id" },
+      {
+        action: "looked-up",
+        actor: actorParameters(2),
+        instanceUuid: "instance_uuid",
+        consoleType: "console_type",
+        tokenId: "id",
+      },
       "from found",
     )}
   )
@@ -37,7 +43,7 @@ const REVOKE = `
   ), noted as (
     ${insertAudit({
       action: "revoked",
-      actorAt: 2,
+      actor: actorParameters(2),
       reason: "'requested'",
       instanceUuid: "$1::uuid",
       tokenCount: "(select count(*) from revoked)",

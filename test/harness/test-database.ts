@@ -58,10 +58,22 @@ export async function whileLocked(
   try {
     await client.query("begin");
     await client.query(text, values === undefined ? undefined : [...values]);
-    await work(async () => void (await client.query("commit")));
+    await work(async () => {
+      await client.query("commit");
+    });
   } finally {
     await client.end();
   }
+}
+
+/** How many statements in a database wait for a lock. */
+export async function countWaiting(url: string): Promise<number> {
+  const [row] = await runStatement<{ count: number }>(
+    url,
+    `select count(*)::integer as count from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  return row?.count ?? 0;
 }
 
 /** How many console tokens a database holds. */

@@ -11,12 +11,13 @@ import {
   ListenKind,
   RefusalReason,
 } from "../../proto/gen/spicegate/agent/v1/agent.js";
+import { AGENT_DB_CONNECTIONS } from "../../src/lib/limits.js";
 import { domainOf, RawAgent } from "../fakes/raw-agent.js";
 import { Deployment } from "../harness/deployment.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
 import { Load } from "../harness/load.js";
 import { residentMiB } from "../harness/process-facts.js";
-import { whileLocked } from "../harness/test-database.js";
+import { countWaiting, whileLocked } from "../harness/test-database.js";
 
 const MIB = 1024 * 1024;
 const GROWTH_MIB = 200;
@@ -246,6 +247,16 @@ describe("an agent sends garbage", function () {
     const refused = answers.flatMap((answer) => (answer.$case === "refusal" ? [answer.refusal.reason] : []));
     expect(new Set([...refused, RefusalReason.REFUSAL_REASON_DATABASE_UNAVAILABLE])).to.have.property("size", 1);
     expect(refused.length).to.be.below(1_000);
+  });
+
+  it("leaves callers their way to the database while hundreds of agents wait for it", async () => {
+    await whileLocked(deployment.databaseUrl, ["lock table hosts in exclusive mode"], async () => {
+      for (let index = 0; index < 300; index += 1) open().hello({ host: `waiting-${index}` });
+      const waiting = async (): Promise<boolean> =>
+        (await countWaiting(deployment.databaseUrl)) === AGENT_DB_CONNECTIONS;
+      await waitUntil(waiting, { ms: 10_000, what: "agents to wait for the database" });
+      expect((await deployment.getConsole(machine.uuid)).ok).to.equal(true);
+    });
   });
 
   it("costs only its own callers their time when it never reads", async () => {

@@ -29,16 +29,11 @@ describe("the inventory", function () {
     libvirtd = await sharedLibvirtd();
     owned = await defineAndStart(libvirtd, { name: "owned", displays: ["vnc-none", "spice-none"], owner: OWNER });
     off = await defineMachine(libvirtd, { name: "off", displays: ["spice-none"], owner: OWNER });
-    deployment = await Deployment.start({ libvirtUri: libvirtd.uri });
-    await Promise.all([owned, off].map(({ uuid }) => deployment.knows(uuid)));
     const caller = { subject: "ana", project: OWNER.project, roles: ["member"] };
-    // Not ready for 15 s, since no agent speaks to it; it answers all the same.
-    member = await Deployment.create({
-      databaseUrl: deployment.databaseUrl,
-      controller: { identity: { loopback_caller: caller } },
-    });
-    void member.controller.start().catch(() => undefined);
-    await member.knows(owned.uuid);
+    // Before any host is known, so that it waits for none.
+    member = await Deployment.start({ controller: { identity: { loopback_caller: caller } } });
+    deployment = await Deployment.start({ libvirtUri: libvirtd.uri, databaseUrl: member.databaseUrl });
+    await Promise.all([owned, off].map(({ uuid }) => deployment.knows(uuid)));
   });
   after(async () => {
     await Promise.all([member.stop(), deployment.stop()]);

@@ -11,7 +11,7 @@ import { Deployment } from "../harness/deployment.js";
 import type { CallResult } from "../harness/grpc-client.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
-import { countTokens, runStatement, whileLocked } from "../harness/test-database.js";
+import { countTokens, countWaiting, runStatement, whileLocked } from "../harness/test-database.js";
 
 const MOST_IN_FLIGHT = 256;
 
@@ -59,7 +59,10 @@ describe("many callers", function () {
     await whileLocked(deployment.databaseUrl, lock, async (unlock) => {
       const before = await countTokens(deployment.databaseUrl);
       const calls = [...start(machine.uuid, 5), ...start(machine.uuid, 1, 700)];
-      await waitUntil(() => waitingStatements(deployment.databaseUrl, 6), { ms: 600, what: "statements that wait" });
+      await waitUntil(async () => (await countWaiting(deployment.databaseUrl)) === 6, {
+        ms: 600,
+        what: "statements that wait",
+      });
       for (const { call } of calls.slice(0, 5)) call.cancel();
       expect(reasonOf(await calls.at(-1)!.result)).to.equal("DEADLINE_EXCEEDED");
       await unlock();
@@ -105,15 +108,6 @@ describe("many callers", function () {
 
 function reasonOf(result: CallResult<unknown>): string {
   return result.ok ? "OK" : result.failure.reason;
-}
-
-async function waitingStatements(url: string, count: number): Promise<boolean> {
-  const [row] = await runStatement<{ waiting: number }>(
-    url,
-    `select count(*)::integer as waiting from pg_stat_activity
-     where datname = current_database() and wait_event_type = 'Lock'`,
-  );
-  return row?.waiting === count;
 }
 
 /** Waits until the controller is done with so many calls that ended like that, whatever their callers saw. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the issue of a token to its end. The host's agent is a scripted one, since nothing here depends on a display.
+// From the moment a token is given out to its end. The host's agent is a scripted one, since nothing here depends on a display.
 import { expect } from "chai";
 import { createHash, randomUUID } from "node:crypto";
 import { appendFile } from "node:fs/promises";

@@ -2,14 +2,17 @@
 // What GetSpiceConsole answers when something on the instance's host is not as it should be.
 import { expect } from "chai";
 import { randomUUID } from "node:crypto";
+import { loadAgentConfig } from "../../../agent/agent-config.js";
+import { Agent } from "../../../agent/agent.js";
 import type { DemoMachine } from "../../../demo/demo-machine.js";
 import { defineAndStart } from "../../../demo/demo-machine.js";
 import type { PrivateLibvirtd } from "../../../demo/private-libvirtd.js";
-import { FailureReason } from "../../../proto/gen/spicegate/agent/v1/agent.js";
-import { FakeAgent, fakeDomain } from "../../fakes/fake-agent.js";
+import { silentLog } from "../../../src/lib/log.js";
+import { aDomain, uuidOf } from "../../fakes/domains.js";
+import { FAKE_INFO, FakeHypervisor } from "../../fakes/fake-hypervisor.js";
 import { Deployment } from "../../harness/deployment.js";
 import { startLibvirtd } from "../../harness/hypervisor.js";
-import { register } from "../../harness/inventory-calls.js";
+import { host, register } from "../../harness/inventory-calls.js";
 import { discardMachines } from "../../harness/machines.js";
 import { refuses } from "./situation.js";
 
@@ -61,20 +64,24 @@ describe("GetSpiceConsole and trouble on the host", function () {
     disabled.getConsole(machine.uuid),
   );
 
-  // Every libvirt here can do SPICE, so the agent is a scripted one; what the real one decides by is a unit test's.
+  // Every libvirt here can do SPICE; so it is the agent of this test's own process, whose hypervisor says it cannot.
   refuses("host without SPICE", { answer: "HOST_LACKS_SPICE", says: /was built without SPICE/ }, async () => {
-    const uuid = randomUUID();
-    const failure = { reason: FailureReason.FAILURE_REASON_HOST_LACKS_SPICE, message: "no spice here" };
-    const agent = await FakeAgent.connect(deployment.agents, {
-      host: "host-2",
-      domains: [fakeDomain(uuid)],
-      answer: () => ({ $case: "failure", failure }),
-    });
+    const hypervisor = new FakeHypervisor();
+    hypervisor.setStatus({ available: true, info: { ...FAKE_INFO, spice: false }, detail: "" });
+    hypervisor.put(aDomain(1));
+    const env = {
+      SPICEGATE_AGENT__HOST: "host-2",
+      SPICEGATE_AGENT__CONTROLLERS: `["${deployment.agents}"]`,
+      SPICEGATE_TELEMETRY__LISTEN: "127.0.0.1:0",
+    };
+    const agent = new Agent({ config: loadAgentConfig({ env }), version: "0", log: silentLog, hypervisor });
+    await agent.start();
     try {
-      await deployment.knows(uuid);
-      return await deployment.getConsole(uuid);
+      await deployment.knows(uuidOf(1));
+      expect(await host(deployment, "host-2")).to.include({ spice: false, vnc: true });
+      return await deployment.getConsole(uuidOf(1));
     } finally {
-      agent.close();
+      await agent.stop();
     }
   });
 
