@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../src/lib/clock.js";
-import { within } from "../../src/lib/deadline.js";
+import { withDeadline } from "../../src/lib/deadline.js";
 import { MAX_CALLS_TOGETHER, MAX_QUEUED_LIBVIRT_CALLS } from "../../src/lib/limits.js";
 import { ServiceError } from "../../src/lib/service-error.js";
 import type { AskOptions } from "../hypervisor.js";
@@ -39,14 +39,9 @@ export class CallPool {
   /** Asks one question. Throws ServiceErrors: HYPERVISOR_UNAVAILABLE, LIMITED, CANCELLED. */
   async ask<R extends CallRequest>(request: R, options: AskOptions): Promise<Answers[R["kind"]]> {
     const expired = (): ServiceError => hypervisorUnavailable("libvirt is silent");
-    let drop: () => void = () => undefined;
-    const work = (): Promise<WorkerReply> =>
-      new Promise((settle, fail) => {
-        const call = { request, settle, fail };
-        drop = () => this.#drop(call);
-        this.#enqueue(call);
-      });
-    const reply = await within({ ...options, clock: this.#clock, expired }, work, () => drop());
+    const reply = await withDeadline({ ...options, clock: this.#clock, expired }, (ended) =>
+      this.#enqueue(request, ended),
+    );
     if (!reply.ok) throw hypervisorUnavailable(reply.failure.message);
     return (reply as WorkerReply<R["kind"]> & { ok: true }).value;
   }
@@ -76,12 +71,16 @@ export class CallPool {
     for (const call of this.#queue.splice(0)) call.fail(error);
   }
 
-  #enqueue(call: QueuedCall): void {
+  #enqueue(request: CallRequest, ended: AbortSignal): Promise<WorkerReply> {
     if (this.#queue.length >= MAX_QUEUED_LIBVIRT_CALLS) {
       throw new ServiceError("LIMITED", "too many questions wait for the hypervisor; try again in a moment");
     }
-    this.#queue.push(call);
-    this.pump();
+    return new Promise((settle, fail) => {
+      const call: QueuedCall = { request, settle, fail };
+      ended.addEventListener("abort", () => this.#drop(call), { once: true });
+      this.#queue.push(call);
+      this.pump();
+    });
   }
 
   #drop(call: QueuedCall): void {

@@ -8,7 +8,7 @@ import type {
   Reply,
   SpiceEndpoint,
 } from "../../proto/gen/spicegate/agent/v1/agent.js";
-import { within } from "../lib/deadline.js";
+import { waitAtMost } from "../lib/deadline.js";
 import { MAX_REQUEST_MS, MAX_REQUESTS_PER_AGENT } from "../lib/limits.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
@@ -133,7 +133,7 @@ export class AgentLink {
       new ServiceError("AGENT_TIMEOUT", `the agent of host ${this.identity.host} said nothing for ${timeoutMs} ms`);
     let answered = false;
     try {
-      const result = await within({ ms: timeoutMs, expired, signal }, () => {
+      const result = await waitAtMost({ ms: timeoutMs, expired, signal }, () => {
         const answer = new Promise<Result>((resolve, reject) => this.#pending.set(id, { resolve, reject }));
         this.#options.send({ $case: "request", request: { id, timeoutMs, requestId, operation } });
         return answer;

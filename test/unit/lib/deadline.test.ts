@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { pause, withDeadline } from "../../../src/lib/deadline.js";
+import { pause, waitAtMost, withDeadline } from "../../../src/lib/deadline.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
 import { rejectionOf } from "../../harness/rejection.js";
@@ -38,6 +38,18 @@ describe("withDeadline", () => {
     clock.advance(1);
     expect((await rejectionOf(wait)).message).to.equal("too late");
     expect(seen[0]?.aborted).to.equal(true);
+  });
+
+  it("drops what comes after the deadline, an error too", async () => {
+    const clock = new FakeClock();
+    for (const late of [() => Promise.resolve(1), () => Promise.reject(new Error("late"))]) {
+      let goOn: () => void = () => undefined;
+      const begun = new Promise<void>((resolve) => (goOn = resolve));
+      const wait = rejectionOf(waitAtMost({ ms: 10, expired, clock }, () => begun.then(late)));
+      clock.advance(10);
+      goOn();
+      expect((await wait).message).to.equal("too late");
+    }
   });
 
   it("ends with CANCELLED when the caller's signal aborts", async () => {
