@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../src/lib/clock.js";
-import { withDeadline } from "../../src/lib/deadline.js";
-import { MAX_CALLS_TOGETHER, MAX_QUEUED_LIBVIRT_CALLS } from "../../src/lib/limits.js";
+import { waitAtMost } from "../../src/lib/deadline.js";
+import { MAX_QUESTIONS_TOGETHER, MAX_QUEUED_LIBVIRT_CALLS } from "../../src/lib/limits.js";
 import { ServiceError } from "../../src/lib/service-error.js";
 import type { AskOptions } from "../hypervisor.js";
 import { hypervisorUnavailable } from "./libvirt-failure.js";
@@ -22,9 +22,9 @@ interface QueuedCall {
 }
 
 /**
- * Hands questions to the first connection that is free, in the order in which they came. A question whose caller has
- * gone is not asked; one that a worker already has is finished there and its answer dropped. Questions about single
- * domains that wait go to a worker together, since waking a thread costs more than asking libvirt once more.
+ * Hands questions to the first connection that is free, in the order in which they came. While all are busy, questions
+ * about single domains gather and then go together: waking a worker costs more than such a question. A question whose
+ * caller has gone is not asked; one that a worker already has is finished there and its answer dropped.
  */
 export class CallPool {
   readonly #takers: readonly CallTaker[];
@@ -38,10 +38,7 @@ export class CallPool {
 
   /** Asks one question. Throws ServiceErrors: HYPERVISOR_UNAVAILABLE, LIMITED, CANCELLED. */
   async ask<R extends CallRequest>(request: R, options: AskOptions): Promise<Answers[R["kind"]]> {
-    const expired = (): ServiceError => hypervisorUnavailable("libvirt is silent");
-    const reply = await withDeadline({ ...options, clock: this.#clock, expired }, (ended) =>
-      this.#enqueue(request, ended),
-    );
+    const reply = await this.#answer(request, options);
     if (!reply.ok) throw hypervisorUnavailable(reply.failure.message);
     return (reply as WorkerReply<R["kind"]> & { ok: true }).value;
   }
@@ -50,20 +47,14 @@ export class CallPool {
   pump(): void {
     for (const taker of this.#takers) {
       if (!taker.idle) continue;
-      const calls = this.#takeTogether();
-      if (calls.length === 0) return;
-      void taker.call(requestOf(calls)).then((reply) => {
-        calls.forEach(({ settle }, index) => settle(calls.length === 1 ? reply : partOf(reply, index)));
+      const [first, ...others] = this.#queue.splice(0, this.#askableTogether());
+      if (!first) return;
+      const calls = [first, ...others] as const;
+      void taker.call(requestFor(calls)).then((reply) => {
+        settleEach(calls, reply);
         this.pump();
       });
     }
-  }
-
-  /** The next call, with those behind it that can share its way; a fair part of them where there are more takers. */
-  #takeTogether(): QueuedCall[] {
-    const most = Math.min(MAX_CALLS_TOGETHER, Math.ceil(this.#queue.length / this.#takers.length));
-    const other = this.#queue.slice(0, most).findIndex(({ request }) => !isAboutOneDomain(request));
-    return this.#queue.splice(0, Math.max(1, other === -1 ? most : other));
   }
 
   /** Fails every question that no connection has taken yet. */
@@ -71,21 +62,42 @@ export class CallPool {
     for (const call of this.#queue.splice(0)) call.fail(error);
   }
 
-  #enqueue(request: CallRequest, ended: AbortSignal): Promise<WorkerReply> {
+  async #answer(request: CallRequest, options: AskOptions): Promise<WorkerReply> {
+    const expired = (): ServiceError => hypervisorUnavailable("libvirt is silent");
+    let call: QueuedCall | undefined;
+    try {
+      return await waitAtMost(
+        { ...options, clock: this.#clock, expired },
+        () =>
+          new Promise<WorkerReply>((settle, fail) => {
+            call = { request, settle, fail };
+            this.#enqueue(call);
+          }),
+      );
+    } catch (error) {
+      if (call) this.#drop(call);
+      throw error;
+    }
+  }
+
+  #enqueue(call: QueuedCall): void {
     if (this.#queue.length >= MAX_QUEUED_LIBVIRT_CALLS) {
       throw new ServiceError("LIMITED", "too many questions wait for the hypervisor; try again in a moment");
     }
-    return new Promise((settle, fail) => {
-      const call: QueuedCall = { request, settle, fail };
-      ended.addEventListener("abort", () => this.#drop(call), { once: true });
-      this.#queue.push(call);
-      this.pump();
-    });
+    this.#queue.push(call);
+    this.pump();
   }
 
   #drop(call: QueuedCall): void {
     const at = this.#queue.indexOf(call);
     if (at !== -1) this.#queue.splice(at, 1);
+  }
+
+  /** How many of those that wait first go to a worker at once: one of any kind, or some about one domain each. */
+  #askableTogether(): number {
+    const other = this.#queue.findIndex(({ request }) => !isAboutOneDomain(request));
+    const alike = other === -1 ? this.#queue.length : other;
+    return Math.min(Math.max(1, alike), MAX_QUESTIONS_TOGETHER);
   }
 }
 
@@ -93,15 +105,15 @@ function isAboutOneDomain(request: CallRequest): boolean {
   return request.kind === "describe" && request.uuids.length === 1;
 }
 
-function requestOf(calls: readonly QueuedCall[]): CallRequest {
-  const [first] = calls;
-  if (calls.length === 1 && first) return first.request;
-  const uuids = calls.flatMap(({ request }) => (request.kind === "describe" ? request.uuids : []));
+function requestFor(calls: readonly [QueuedCall, ...QueuedCall[]]): CallRequest {
+  const [{ request }, ...others] = calls;
+  if (others.length === 0) return request;
+  const uuids = calls.flatMap((call) => (call.request.kind === "describe" ? call.request.uuids : []));
   return { kind: "describe", uuids };
 }
 
-/** One call's part of an answer to several; a failure is everybody's. */
-function partOf(reply: WorkerReply, index: number): WorkerReply {
-  if (!reply.ok) return reply;
-  return { ok: true, value: [(reply as WorkerReply<"describe"> & { ok: true }).value[index]] };
+/** Gives each call its own part of the reply. */
+function settleEach(calls: readonly QueuedCall[], reply: WorkerReply): void {
+  const parts = reply.ok && calls.length > 1 ? (reply.value as Answers["describe"]) : undefined;
+  calls.forEach(({ settle }, index) => settle(parts ? { ok: true, value: [parts[index]] } : reply));
 }

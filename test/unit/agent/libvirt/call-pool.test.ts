@@ -2,8 +2,8 @@
 import { expect } from "chai";
 import type { CallTaker } from "../../../../agent/libvirt/call-pool.js";
 import { CallPool } from "../../../../agent/libvirt/call-pool.js";
-import type { CallRequest, WorkerReply } from "../../../../agent/libvirt/messages.js";
-import { MAX_QUEUED_LIBVIRT_CALLS } from "../../../../src/lib/limits.js";
+import type { CallRequest, DomainAnswer, WorkerReply } from "../../../../agent/libvirt/messages.js";
+import { MAX_QUESTIONS_TOGETHER, MAX_QUEUED_LIBVIRT_CALLS } from "../../../../src/lib/limits.js";
 import { reasonOf, ServiceError } from "../../../../src/lib/service-error.js";
 import { FakeClock } from "../../../fakes/fake-clock.js";
 import { rejectionOf } from "../../../harness/rejection.js";
@@ -33,6 +33,7 @@ class ManualTaker implements CallTaker {
 }
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const described = (uuid: string): DomainAnswer => ({ domain: { uuid, name: uuid, state: "running", displays: [] } });
 const about = (uuid: string): CallRequest & { kind: "describe" } => ({ kind: "describe", uuids: [uuid] });
 
 describe("CallPool", () => {
@@ -48,14 +49,50 @@ describe("CallPool", () => {
   });
 
   it("gives each question to whoever is free, in order", async () => {
-    const questions = ["a", "b", "c", "d"].map((uuid) => pool.ask(about(uuid), { ms }));
-    expect(takers.map(({ taken }) => taken)).to.deep.equal([["a"], ["b"]]);
+    const lists = Array.from({ length: 4 }, () => pool.ask({ kind: "list" }, { ms }));
+    expect(takers.map(({ taken }) => taken.length)).to.deep.equal([1, 1]);
     await takers[1]?.answer();
     await takers[1]?.answer();
     await takers[0]?.answer();
     await takers[1]?.answer();
-    await Promise.all(questions);
-    expect(takers.map(({ taken }) => taken)).to.deep.equal([["a"], ["b", "c", "d"]]);
+    await Promise.all(lists);
+    expect(takers.map(({ taken }) => taken.length)).to.deep.equal([1, 3]);
+  });
+
+  it("asks together about the domains that wait, and gives each its own answer", async () => {
+    const [a, b, ...waiting] = ["a", "b", "c", "d", "e"].map((uuid) => pool.ask(about(uuid), { ms }));
+    await takers[0]?.answer();
+    expect(takers.map(({ taken }) => taken)).to.deep.equal([["a", "c,d,e"], ["b"]]);
+    await takers[0]?.answer({ ok: true, value: [described("c"), undefined, described("e")] });
+    await takers[1]?.answer();
+    await Promise.all([a, b]);
+    expect(await Promise.all(waiting)).to.deep.equal([[described("c")], [undefined], [described("e")]]);
+  });
+
+  it("asks about no more than a few domains together, and about nothing else", async () => {
+    const asked = Array.from({ length: 3 + MAX_QUESTIONS_TOGETHER }, () => pool.ask(about("x"), { ms }));
+    asked.push(pool.ask({ kind: "describe", uuids: ["y", "z"] }, { ms }));
+    await takers[0]?.answer();
+    await takers[1]?.answer();
+    const together = Array.from({ length: MAX_QUESTIONS_TOGETHER }, () => "x").join();
+    expect(takers.map(({ taken }) => taken)).to.deep.equal([
+      ["x", together],
+      ["x", "x"],
+    ]);
+    await takers[1]?.answer();
+    expect(takers[1]?.taken.at(-1)).to.equal("y,z");
+    await Promise.all(takers.map((taker) => taker.answer()));
+    await Promise.all(asked);
+  });
+
+  it("fails every question that was asked together", async () => {
+    const asked = ["a", "b", "c", "d"].map((uuid) => pool.ask(about(uuid), { ms }));
+    const failed = asked.slice(2).map((question) => rejectionOf(question));
+    await takers[0]?.answer();
+    await takers[0]?.answer({ ok: false, failure: { code: 1, message: "no", lost: false } });
+    expect((await Promise.all(failed)).map(reasonOf)).to.deep.equal(Array(2).fill("HYPERVISOR_UNAVAILABLE"));
+    await takers[1]?.answer();
+    await Promise.all(asked.slice(0, 2));
   });
 
   it("returns the answer, and no timer stays", async () => {
