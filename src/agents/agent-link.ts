@@ -9,8 +9,9 @@ import type {
   SpiceEndpoint,
 } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import { waitAtMost } from "../lib/deadline.js";
-import { MAX_REQUEST_MS, MAX_REQUESTS_PER_AGENT } from "../lib/limits.js";
+import { MAX_HOST_LENGTH, MAX_PORT, MAX_REQUEST_MS, MAX_REQUESTS_PER_AGENT } from "../lib/limits.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
+import { parseText } from "../lib/validate.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import { errorFromFailure } from "./agent-failure.js";
 
@@ -73,8 +74,9 @@ export class AgentLink {
   /** Where the instance's SPICE display is now. Throws the agent's failure, AGENT_TIMEOUT, LIMITED or CANCELLED. */
   async getSpiceEndpoint(instanceUuid: string, options: AskOptions): Promise<SpiceEndpoint> {
     const result = await this.#ask({ $case: "getSpiceEndpoint", getSpiceEndpoint: { instanceUuid } }, options);
-    if (result.$case === "spiceEndpoint") return result.spiceEndpoint;
-    throw unexpected(result);
+    if (result.$case !== "spiceEndpoint") throw unexpected(`answered ${result.$case}`);
+    checkEndpoint(result.spiceEndpoint);
+    return result.spiceEndpoint;
   }
 
   /** Hands the agent's answer to whoever waits for it; an answer nobody waits for is counted. */
@@ -162,7 +164,16 @@ export class AgentLink {
   }
 }
 
-function unexpected(result: Result): ServiceError {
-  const cause = new Error(`the agent answered ${result.$case}`);
-  return new ServiceError("INTERNAL", "the agent answered another question", { cause });
+/** What an agent says is stored together with what others say: nonsense of one must not fail them all. */
+function checkEndpoint({ host, port, tlsPort }: SpiceEndpoint): void {
+  if (port > MAX_PORT || tlsPort > MAX_PORT) throw unexpected(`named port ${Math.max(port, tlsPort)}`);
+  try {
+    parseText(host, { field: "host", most: MAX_HOST_LENGTH, required: true });
+  } catch (error) {
+    throw unexpected(`named a host that is none: ${String(error)}`);
+  }
+}
+
+function unexpected(what: string): ServiceError {
+  return new ServiceError("INTERNAL", "the agent answered nonsense", { cause: new Error(`the agent ${what}`) });
 }

@@ -7,6 +7,7 @@
 
 // Texts (see the proto files).
 export const MAX_HOST_LENGTH = 253;
+export const MAX_PORT = 65_535;
 export const MAX_DISPLAYS_PER_DOMAIN = 16;
 export const MAX_NAME_LENGTH = 255;
 export const MAX_TEXT_LENGTH = 1_024;

@@ -185,6 +185,50 @@ describe("Console tokens", () => {
       expect(await db.sql("select id from console_auth_tokens")).to.deep.equal([]);
     });
 
+    it("issues many at once, each its own, also where requests share a statement", async () => {
+      const authorizer = new ConsoleAuthorizer(db.database);
+      const uuids = Array.from({ length: 40 }, (_, n) => uuidOf(200 + n));
+      for (const uuid of uuids) await registry.register(registrationOf(uuid, { host: "a" }));
+      const asked = [...uuids, uuidOf(999), ...uuids].map((uuid) => authorizer.authorize(requestFor(uuid)));
+      const outcomes = await Promise.allSettled(asked);
+      expect(outcomes.map(({ status }) => status).indexOf("rejected"), "only the unknown one fails").to.equal(40);
+      expect(outcomes.filter(({ status }) => status === "fulfilled")).to.have.length(80);
+      const stored = await db.sql<{ uuid: string; n: number }>(
+        `select instance_uuid as uuid, count(*)::integer as n from console_auth_tokens where instance_uuid = any ($1)
+         group by 1 order by 1`,
+        [uuids],
+      );
+      expect(stored).to.deep.equal(uuids.map((uuid) => ({ uuid, n: 2 })));
+    });
+
+    it("holds up nobody else while one instance is being changed", async () => {
+      const authorizer = new ConsoleAuthorizer(db.database);
+      const other = uuidOf(300);
+      await registry.register(registrationOf(other, { host: "a" }));
+      const waiting: Promise<unknown>[] = [];
+      await db.database.transaction(async (querier) => {
+        await querier.query({ text: "update instances set deleted_at = now() where instance_uuid = $1", values: [VM] });
+        for (let n = 0; n < 4; n += 1) waiting.push(rejectionOf(authorizer.authorize(requestFor(VM))));
+        await waitsForLock();
+        await Promise.all(Array.from({ length: 10 }, () => authorizer.authorize(requestFor(other))));
+      });
+      for (const error of await Promise.all(waiting)) expect(reasonOf(error)).to.equal("INSTANCE_NOT_FOUND");
+    });
+
+    it("leaves no token of a deleted instance where requests share a statement", async () => {
+      const authorizer = new ConsoleAuthorizer(db.database);
+      const uuids = Array.from({ length: 40 }, (_, n) => uuidOf(400 + n));
+      for (const uuid of uuids) await registry.register(registrationOf(uuid, { host: "a" }));
+      const race = uuids.flatMap((uuid) => [
+        authorizer.authorize(requestFor(uuid)),
+        registry.delete(uuid, ACTOR),
+        authorizer.authorize(requestFor(uuid)),
+      ]);
+      await Promise.allSettled(race);
+      const left = await db.sql("select id from console_auth_tokens where instance_uuid = any ($1)", [uuids]);
+      expect(left).to.deep.equal([]);
+    });
+
     /** Resolves when a statement of this database waits for a lock. */
     async function waitsForLock(): Promise<void> {
       const text = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";

@@ -84,6 +84,17 @@ describe("AgentLink", () => {
     for (const answer of answers) expect(await rejectionOf(answer)).to.have.property("reason", "INTERNAL");
   });
 
+  it("is INTERNAL for an endpoint that cannot be one", async () => {
+    const { link } = setUp();
+    const nonsense = [{ port: 65_536 }, { tlsPort: 70_000 }, { host: "" }, { host: "a\0b" }, { host: "x".repeat(254) }];
+    const answers = nonsense.map(() => link.getSpiceEndpoint("u", ask()));
+    nonsense.forEach((wrong, index) => {
+      const spiceEndpoint = { ...ENDPOINT, ...wrong };
+      link.receive({ id: BigInt(index + 1), result: { $case: "spiceEndpoint", spiceEndpoint } });
+    });
+    for (const answer of answers) expect(await rejectionOf(answer)).to.have.property("reason", "INTERNAL");
+  });
+
   it("answers AGENT_TIMEOUT for a silent agent, cancels, and ignores the late reply", async () => {
     const { link, sent } = setUp();
     expect(await rejectionOf(link.getSpiceEndpoint("u", ask({ ms: 5 })))).to.have.property("reason", "AGENT_TIMEOUT");
