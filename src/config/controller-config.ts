@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { loopbackAddress } from "../lib/listen-address.js";
+import { isLoopback, loopbackAddress } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
@@ -31,6 +31,10 @@ export const controllerSchema = z.strictObject({
         .string()
         .default("postgres://spicegate@127.0.0.1:5432/spicegate")
         .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), "must be a postgres:// URL")
+        .refine(
+          isPrivateDatabaseUrl,
+          "must name a database on loopback, or say how it is reached: ?sslmode=verify-full (or ?sslmode=disable, in the clear)",
+        )
         .describe("The Postgres database. Keep the password out of it: see password_file.")
         .meta({ secret: true }),
       password_file: z.string().optional().describe("A file that holds the database password and nothing else."),
@@ -116,4 +120,12 @@ function readSecret(file: string): string {
 function isPlainUrl(text: string): boolean {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   return url !== undefined && /^https?:$/.test(url.protocol) && !/[?#]/.test(text);
+}
+
+/** True where nothing leaves this machine unencrypted, or the operator has said by name that it may. */
+function isPrivateDatabaseUrl(text: string): boolean {
+  if (!URL.canParse(text)) return true;
+  const { hostname, searchParams } = new URL(text);
+  const host = searchParams.get("host") ?? hostname.replace(/^\[|\]$/g, "");
+  return host === "" || host.startsWith("/") || isLoopback(host) || searchParams.has("sslmode");
 }

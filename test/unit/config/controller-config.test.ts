@@ -12,6 +12,17 @@ describe("loadControllerConfig", () => {
     }
   });
 
+  it("refuses a database beyond loopback unless the URL says how it is reached", () => {
+    const name = "SPICEGATE_DATABASE__URL";
+    for (const url of ["postgres://u@db.example.org/d", "postgres://u@10.0.0.1/d", "postgres://u@[2001:db8::1]/d"]) {
+      expect(() => load({ [name]: url }), url).to.throw("database.url: must name a database on loopback");
+      load({ [name]: `${url}?sslmode=verify-full` });
+    }
+    for (const url of ["postgres://u@localhost/d", "postgres://u@[::1]/d", "postgres:///d?host=/run/postgresql"]) {
+      load({ [name]: url });
+    }
+  });
+
   it("refuses a base URL that already has a query or a fragment", () => {
     for (const url of ["http://a/?x=1", "http://a/#x", "ftp://a/", "a"]) {
       const name = "SPICEGATE_SPICE__HTML5PROXY_BASE_URL";
