@@ -142,16 +142,26 @@ describe("a console token", function () {
 describe("the search for tokens at the end of each scenario", function () {
   this.timeout(60_000);
 
-  async function stopAfter(plant: (deployment: Deployment, token: string) => Promise<unknown>): Promise<Error> {
+  async function stopAfter(
+    plant: (deployment: Deployment, token: string, uuid: string) => Promise<unknown>,
+  ): Promise<Error> {
     const uuid = randomUUID();
     const { deployment, agent } = await start([uuid]);
-    await plant(deployment, tokenOf(responseOf(await deployment.getConsole(uuid)).url));
+    await plant(deployment, tokenOf(responseOf(await deployment.getConsole(uuid)).url), uuid);
     agent.close();
     return rejectionOf(deployment.stop());
   }
 
   it("finds a token in a log", async () => {
     const error = await stopAfter(({ controller }, token) => appendFile(controller.logFile, `{"msg":"${token}"}\n`));
+    expect(error.message).to.equal("a console token stands in plain in the logs");
+  });
+
+  it("finds a token that a client of another kind was given", async () => {
+    const error = await stopAfter(async ({ console, controller }, _token, instanceUuid) => {
+      const call = callUnary(console.getSpiceConsole.bind(console), { instanceUuid, consoleType: "" });
+      await appendFile(controller.logFile, `{"msg":"opened ${responseOf(await call).url}"}\n`);
+    });
     expect(error.message).to.equal("a console token stands in plain in the logs");
   });
 
