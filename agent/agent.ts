@@ -4,8 +4,7 @@ import { systemClock } from "../src/lib/clock.js";
 import { Lifecycle } from "../src/lib/lifecycle.js";
 import type { Part } from "../src/lib/lifecycle.js";
 import { MAX_REQUEST_MS, STOP_STEP_MS } from "../src/lib/limits.js";
-import type { Address } from "../src/lib/listen-address.js";
-import { parseAddress } from "../src/lib/listen-address.js";
+import { requireAddress } from "../src/lib/listen-address.js";
 import type { Log } from "../src/lib/log.js";
 import { createRegistry } from "../src/telemetry/metrics.js";
 import { Readiness } from "../src/telemetry/readiness.js";
@@ -47,7 +46,7 @@ export class Agent implements Part {
     const hypervisor = given ?? new LibvirtHypervisor({ uri: config.libvirt.uri, log });
     const abandoned = (): number => (hypervisor instanceof LibvirtHypervisor ? hypervisor.abandonedWorkers : 0);
     const metrics = createAgentMetrics(registry, abandoned);
-    this.telemetry = new TelemetryServer({ listen: listenAddress(config), registry, readiness, log });
+    this.telemetry = new TelemetryServer({ listen: requireAddress(config.telemetry.listen), registry, readiness, log });
     const inventory = new Inventory({ hypervisor, metrics, log, clock });
     const context = {
       identity: new AgentIdentity(config.agent.host, version),
@@ -76,10 +75,4 @@ export class Agent implements Part {
   stop(): Promise<void> {
     return this.#lifecycle.stop();
   }
-}
-
-function listenAddress(config: AgentConfig): Address {
-  const address = parseAddress(config.telemetry.listen);
-  if (!address) throw new Error("telemetry.listen was not checked");
-  return address;
 }

@@ -83,11 +83,6 @@ export class AgentRouter implements Part {
     return this.#links.has(host);
   }
 
-  /** True for the stream that is the host's live one. */
-  isLive(link: AgentLink): boolean {
-    return this.#links.get(link.identity.host) === link;
-  }
-
   /** Tells every agent to leave and waits until their answers are in. */
   async stop(): Promise<void> {
     this.#draining = true;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the moment a token is given out to its end. The host's agent is a scripted one, since nothing here depends on a display.
 import { expect } from "chai";
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { appendFile } from "node:fs/promises";
 import { waitUntil } from "../../demo/wait-until.js";
 import type { LookupConsoleTokenResponse } from "../../proto/gen/spicegate/console/v1/console.js";
 import { FAKE_ENDPOINT, FakeAgent, fakeDomain } from "../fakes/fake-agent.js";
-import { Deployment, tokenOf } from "../harness/deployment.js";
+import { Deployment, hashOf, tokenOf } from "../harness/deployment.js";
 import type { CallResult } from "../harness/grpc-client.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { remove, responseOf } from "../harness/inventory-calls.js";
@@ -172,7 +172,3 @@ describe("the search for tokens at the end of each scenario", function () {
     expect(error.message).to.equal("a console token stands in plain in the database");
   });
 });
-
-function hashOf(token: string): string {
-  return createHash("sha256").update(token).digest("hex");
-}
