@@ -3,7 +3,7 @@
 // The agent's command line: arguments in, one function called.
 import { Command } from "commander";
 import { readFileSync } from "node:fs";
-import { ConfigError, effectiveSettings } from "../src/config/load-config.js";
+import { ConfigError, formatSettings } from "../src/config/load-config.js";
 import { runProgram } from "../src/lib/lifecycle.js";
 import { createLog } from "../src/lib/log.js";
 import type { AgentConfig } from "./agent-config.js";
@@ -28,10 +28,7 @@ const program = new Command("spicegate-agent")
 program
   .command("check-config")
   .description("check the settings and print what is in effect")
-  .action(() => {
-    const lines = Object.entries(effectiveSettings(agentSchema, readConfig()));
-    process.stdout.write(lines.map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`).join(""));
-  });
+  .action(() => void process.stdout.write(formatSettings(agentSchema, readConfig())));
 
 await program.parseAsync();
 

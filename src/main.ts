@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { readFileSync } from "node:fs";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { controllerSchema, loadControllerConfig } from "./config/controller-config.js";
-import { ConfigError, effectiveSettings } from "./config/load-config.js";
+import { ConfigError, formatSettings } from "./config/load-config.js";
 import { Controller } from "./controller.js";
 import { migrate } from "./db/migrate.js";
 import { runProgram } from "./lib/lifecycle.js";
@@ -41,12 +41,7 @@ program
 program
   .command("check-config")
   .description("check the settings and print what is in effect, secrets hidden")
-  .action(() => {
-    const lines = Object.entries(effectiveSettings(controllerSchema, readConfig()));
-    process.stdout.write(
-      lines.map(([name, value]) => `${name}: ${value === undefined ? "(unset)" : JSON.stringify(value)}\n`).join(""),
-    );
-  });
+  .action(() => void process.stdout.write(formatSettings(controllerSchema, readConfig())));
 
 await program.parseAsync();
 

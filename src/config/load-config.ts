@@ -80,7 +80,7 @@ export function listSettings(schema: z.ZodObject): Setting[] {
   return walk(schema, []);
 }
 
-/** The effective values by dotted name, secrets masked; what `check-config` prints. */
+/** The effective values by dotted name, secrets masked. */
 export function effectiveSettings(schema: z.ZodObject, config: unknown): Record<string, unknown> {
   return Object.fromEntries(
     listSettings(schema).map(({ name, secret }) => {
@@ -88,6 +88,13 @@ export function effectiveSettings(schema: z.ZodObject, config: unknown): Record<
       return [name, secret && value !== undefined ? maskSecret(value) : value];
     }),
   );
+}
+
+/** The effective values as `check-config` prints them, a line each. */
+export function formatSettings(schema: z.ZodObject, config: unknown): string {
+  const show = (value: unknown): string => (value === undefined ? "(unset)" : JSON.stringify(value));
+  const lines = Object.entries(effectiveSettings(schema, config));
+  return lines.map(([name, value]) => `${name}: ${show(value)}\n`).join("");
 }
 
 /** A URL keeps everything but its password; any other secret is hidden whole. */
