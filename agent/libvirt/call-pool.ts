@@ -102,14 +102,14 @@ export class CallPool {
 }
 
 function isAboutOneDomain(request: CallRequest): boolean {
-  return request.kind === "describe" && request.uuids.length === 1;
+  return request.kind === "describe" && request.domains.length === 1;
 }
 
 function requestFor(calls: readonly [QueuedCall, ...QueuedCall[]]): CallRequest {
   const [{ request }, ...others] = calls;
   if (others.length === 0) return request;
-  const uuids = calls.flatMap((call) => (call.request.kind === "describe" ? call.request.uuids : []));
-  return { kind: "describe", uuids };
+  const domains = calls.flatMap((call) => (call.request.kind === "describe" ? call.request.domains : []));
+  return { kind: "describe", domains };
 }
 
 /** Gives each call its own part of the reply. */

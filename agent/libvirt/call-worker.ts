@@ -68,7 +68,7 @@ function answer(request: CallRequest | { kind: "open" }): Answers[keyof Answers]
     case "list":
       return list();
     case "describe":
-      return request.uuids.map((uuid) => describeDomain(libvirt, handles, uuid));
+      return request.domains.map((question) => describeDomain(libvirt, handles, question));
   }
 }
 

@@ -4,22 +4,28 @@ import type { DomainState } from "../hypervisor.js";
 import { failureOf, lastError, nonNegative, nonNull } from "./connection.js";
 import { domainState, isOff } from "./domain-state.js";
 import type { DomainHandles } from "./domain-handles.js";
-import type { DomainAnswer } from "./messages.js";
+import type { DomainAnswer, DomainQuestion } from "./messages.js";
 import type { Libvirt, Pointer } from "./native.js";
 import { VIR_ERR_NO_DOMAIN } from "./native.js";
 
 /**
- * Looks a domain up: its state and its XML. Returns undefined where it does not exist, also where it vanishes on the
- * way; throws where the connection is lost. Any other trouble belongs to this one domain and is told as its problem.
+ * Looks a domain up: its state, unless it is known to run, and its XML. Returns undefined where it does not exist, also
+ * where it vanishes on the way; throws where the connection is lost. Any other trouble belongs to this one domain and is
+ * told as its problem.
  */
-export function describeDomain(libvirt: Libvirt, handles: DomainHandles, uuid: string): DomainAnswer | undefined {
+export function describeDomain(
+  libvirt: Libvirt,
+  handles: DomainHandles,
+  { uuid, runs }: DomainQuestion,
+): DomainAnswer | undefined {
   let name = "";
   let state: DomainState = "unknown";
   try {
     const domain = handles.find(uuid);
     name = libvirt.domainGetName(domain);
-    state = readState(libvirt, domain);
+    state = runs ? "running" : readState(libvirt, domain);
     const xml = readDomainXml(nonNull(libvirt, libvirt.domainGetXmlDesc(domain, 0)));
+    if (runs && !xml.active) return describeDomain(libvirt, handles, { uuid, runs: false });
     // It went off between the two questions: what the XML shows is only what was configured.
     if (!xml.active && (state === "running" || state === "paused")) state = "shut-off";
     return {

@@ -19,8 +19,9 @@ import { CallPool } from "./call-pool.js";
 import { EventConnection } from "./event-connection.js";
 import { hypervisorUnavailable } from "./libvirt-failure.js";
 import { LibvirtSockets } from "./libvirt-sockets.js";
-import type { DomainAnswer } from "./messages.js";
+import type { DomainAnswer, DomainQuestion } from "./messages.js";
 import { loadLibc } from "./native.js";
+import { RunningDomains } from "./running-domains.js";
 
 const DEFAULT_READERS = 2;
 
@@ -52,6 +53,7 @@ export class LibvirtHypervisor implements Hypervisor {
   /** All of them, in the order of opening. */
   readonly #connections: readonly (EventConnection | CallConnection)[];
   readonly #pool: CallPool;
+  readonly #running = new RunningDomains();
   readonly #onStatus = new Set<(status: HypervisorStatus) => void>();
   readonly #onChange = new Set<(change: DomainChange) => void>();
   readonly #stop = new AbortController();
@@ -65,7 +67,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#clock = clock;
     const options = { uri, log, clock, sockets: new LibvirtSockets(uri, clock) };
     this.#events = new EventConnection(options, {
-      onChange: (change) => this.#tell(change),
+      onChange: (change) => this.#changed(change),
       onLost: (failure) => this.#lost(failure.message),
     });
     this.#readers = Array.from(
@@ -107,7 +109,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async describe(uuid: string, options: AskOptions): Promise<DomainDescription> {
-    const [answer] = await this.#describeMany([uuid], options);
+    const [answer] = await this.#describeMany([{ uuid, runs: this.#running.has(uuid) }], options);
     if (!answer) throw new ServiceError("INSTANCE_NOT_FOUND", "there is no such domain on this host");
     if (answer.problem !== undefined) {
       throw new ServiceError("INTERNAL", "the domain's description cannot be read", { cause: answer.problem });
@@ -126,7 +128,7 @@ export class LibvirtHypervisor implements Hypervisor {
       }
       const domains: DomainDescription[] = [];
       for (let from = 0; from < uuids.length; from += LIBVIRT_PAGE_DOMAINS) {
-        const page = uuids.slice(from, from + LIBVIRT_PAGE_DOMAINS);
+        const page = uuids.slice(from, from + LIBVIRT_PAGE_DOMAINS).map((uuid) => ({ uuid, runs: false }));
         for (const answer of await this.#describeMany(page, { ms: options.ms, signal })) {
           if (answer) domains.push(this.#noted(answer));
         }
@@ -135,9 +137,15 @@ export class LibvirtHypervisor implements Hypervisor {
     });
   }
 
-  async #describeMany(uuids: readonly string[], options: AskOptions): Promise<readonly (DomainAnswer | undefined)[]> {
+  async #describeMany(
+    domains: readonly DomainQuestion[],
+    options: AskOptions,
+  ): Promise<readonly (DomainAnswer | undefined)[]> {
     this.#requireAvailable();
-    return this.#pool.ask({ kind: "describe", uuids }, options);
+    const { moment } = this.#running;
+    const answers = await this.#pool.ask({ kind: "describe", domains }, options);
+    for (const answer of answers) if (answer) this.#running.saw(answer.domain, moment);
+    return answers;
   }
 
   /** A domain that cannot be read is still there, so it stays in the list. */
@@ -201,6 +209,7 @@ export class LibvirtHypervisor implements Hypervisor {
   #lost(detail: string): void {
     if (this.#stop.signal.aborted) return;
     for (const connection of this.#connections) connection.expire();
+    this.#running.clear();
     this.#setStatus({ available: false, info: this.#status.info, detail });
     this.#pool.failQueued(hypervisorUnavailable(detail));
     this.#wakeUp();
@@ -215,7 +224,8 @@ export class LibvirtHypervisor implements Hypervisor {
     for (const listener of this.#onStatus) listener(status);
   }
 
-  #tell(change: DomainChange): void {
+  #changed(change: DomainChange): void {
+    this.#running.changed(change.uuid);
     for (const listener of this.#onChange) listener(change);
   }
 

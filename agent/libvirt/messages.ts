@@ -20,6 +20,13 @@ export interface LibvirtFailure {
   readonly lost: boolean;
 }
 
+/** What is to be found out about a domain. */
+export interface DomainQuestion {
+  readonly uuid: string;
+  /** Its state need not be asked for: it runs, unless its XML says that it does not. */
+  readonly runs: boolean;
+}
+
 /** A domain that was asked for. With a `problem` only uuid, name and state can be relied on. */
 export interface DomainAnswer {
   readonly domain: DomainDescription;
@@ -41,7 +48,7 @@ export interface Answers {
 export type CallRequest =
   | { readonly kind: "info" }
   | { readonly kind: "list" }
-  | { readonly kind: "describe"; readonly uuids: readonly string[] };
+  | { readonly kind: "describe"; readonly domains: readonly DomainQuestion[] };
 
 /** Main thread to call worker. After "close" the worker closes its connection and ends. */
 export type WorkerRequest = CallRequest | { readonly kind: "open" } | { readonly kind: "close" };

@@ -38,30 +38,58 @@ export const BUSY_TASK_STATES: readonly string[] = ["deleting", "migrating"];
 
 const MOST_COLLISIONS = 3;
 
+/** What a statement is told of each request, in this order. */
+const ASKED = [
+  ["at", "integer"],
+  ["instance_uuid", "uuid"],
+  ["console_type", "text"],
+  ["agent_host", "text"],
+  ["token_hash", "text"],
+  ["host", "text"],
+  ["port", "integer"],
+  ["tls_port", "integer"],
+  ["internal_access_path", "text"],
+  ["ttl", "integer"],
+  ["access_url_base", "text"],
+  ["subject", "text"],
+  ["project_id", "text"],
+  ["request_id", "text"],
+  ["client_address", "text"],
+] as const;
+
+/** Many requests: one JSON array. */
+const MANY = `materialized (
+    select * from json_to_recordset($3::json) as a (${ASKED.map(([name, type]) => `${name} ${type}`).join(", ")})`;
+
+/** One request: a parameter for each column, which the planner puts where it is used. Half the work of JSON. */
+const ONE = `not materialized (
+    select ${ASKED.map(([name, type], index) => `$${index + 3}::${type} as ${name}`).join(", ")}`;
+
 // "for share" makes a delete or a move that comes later wait for us, and then it sees the token. What is locked by one
 // that is under way is skipped here, so that it holds up nobody else, and asked for again alone.
-const AUTHORIZE = statement("for share skip locked");
+const SKIP_LOCKED = "for share skip locked";
 
 // Waits for the delete or move under way and looks at the row again after it. Without that one of the two would miss
 // the other.
-const AUTHORIZE_WAITING = statement("for share");
+const WAIT = "for share";
 
-function statement(lock: string): string {
+const AUTHORIZE_MANY = statement(MANY, SKIP_LOCKED);
+const AUTHORIZE_ONE = statement(ONE, SKIP_LOCKED);
+const AUTHORIZE_WAITING = statement(ONE, WAIT);
+
+function statement(asked: string, lock: string): string {
   return `
-  with asked as materialized (
-    select * from json_to_recordset($1::json) as a (at integer, instance_uuid uuid, console_type text, agent_host text,
-      token_hash text, host text, port integer, tls_port integer, internal_access_path text, ttl integer,
-      access_url_base text, subject text, project_id text, request_id text, client_address text)
+  with asked as ${asked}
   ), target as materialized (
     select instance_uuid, host, task_state from instances
-    where instance_uuid = any ($3::uuid[]) and deleted_at is null ${lock}
+    where instance_uuid = any ($2::uuid[]) and deleted_at is null ${lock}
   ), issued as (
     insert into console_auth_tokens (token_hash, console_type, host, port, tls_port, internal_access_path,
       instance_uuid, expires, access_url_base, created_by)
     select a.token_hash, a.console_type, a.host, a.port, a.tls_port, a.internal_access_path,
       a.instance_uuid, floor(extract(epoch from now()))::bigint + a.ttl, a.access_url_base, a.subject
     from asked a join target t on t.instance_uuid = a.instance_uuid
-    where t.host = a.agent_host and t.task_state <> all ($2::text[])
+    where t.host = a.agent_host and t.task_state <> all ($1::text[])
     on conflict on constraint console_auth_tokens_token_hash_key do nothing
     returning id, token_hash, expires
   ), noted as (
@@ -101,7 +129,7 @@ const WITHDRAW = `
     "from withdrawn",
   )}`;
 
-/** What one request is to the statement. */
+/** What one request is to a statement. */
 interface Attempt {
   readonly request: AuthorizationRequest;
   readonly tokenHash: string;
@@ -154,38 +182,49 @@ export class ConsoleAuthorizer {
     const outcome = await this.#batches.add(attempt);
     if (outcome.found) return outcome;
     // Unknown, or locked by a delete, a move or a report.
-    const values = valuesOf([attempt]);
-    const query = { name: "tokens-authorize-waiting", text: AUTHORIZE_WAITING, values };
+    const query = { name: "tokens-authorize-waiting", text: AUTHORIZE_WAITING, values: valuesOfOne(attempt) };
     return (await this.#database.query<Outcome>(query))[0] ?? outcome;
   }
 
   async #authorizeAll(attempts: readonly Attempt[]): Promise<readonly Outcome[]> {
-    const values = valuesOf(attempts);
-    const outcomes = await this.#database.query<Outcome>({ name: "tokens-authorize", text: AUTHORIZE, values });
+    const [first, ...others] = attempts;
+    const query =
+      first && others.length === 0
+        ? { name: "tokens-authorize-one", text: AUTHORIZE_ONE, values: valuesOfOne(first) }
+        : { name: "tokens-authorize-many", text: AUTHORIZE_MANY, values: valuesOfMany(attempts) };
+    const outcomes = await this.#database.query<Outcome>(query);
     return [...outcomes].sort((a, b) => a.at - b.at);
   }
 }
 
-/** The statement's parameters: a row for each request. */
-function valuesOf(attempts: readonly Attempt[]): readonly unknown[] {
-  const rows = attempts.map(({ request, tokenHash }, at) => ({
+function valuesOfOne(attempt: Attempt): readonly unknown[] {
+  const row = rowOf(attempt, 0);
+  return [BUSY_TASK_STATES, [attempt.request.instanceUuid], ...ASKED.map(([name]) => row[name])];
+}
+
+function valuesOfMany(attempts: readonly Attempt[]): readonly unknown[] {
+  const uuids = attempts.map(({ request }) => request.instanceUuid);
+  return [BUSY_TASK_STATES, uuids, JSON.stringify(attempts.map(rowOf))];
+}
+
+function rowOf({ request, tokenHash }: Attempt, at: number): Record<(typeof ASKED)[number][0], unknown> {
+  return {
     at,
     instance_uuid: request.instanceUuid,
     console_type: request.consoleType,
     agent_host: request.agentHost,
     token_hash: tokenHash,
     host: request.host,
-    port: request.port,
-    tls_port: request.tlsPort,
-    internal_access_path: request.internalAccessPath,
+    port: request.port ?? null,
+    tls_port: request.tlsPort ?? null,
+    internal_access_path: request.internalAccessPath ?? null,
     ttl: request.ttlSeconds,
     access_url_base: request.accessUrlBase,
     subject: request.actor.subject,
     project_id: request.actor.projectId,
     request_id: request.actor.requestId,
     client_address: request.actor.clientAddress,
-  }));
-  return [JSON.stringify(rows), BUSY_TASK_STATES, attempts.map(({ request }) => request.instanceUuid)];
+  };
 }
 
 /** Throws what the row says against a console; returns where it says nothing, so that the token was a duplicate. */

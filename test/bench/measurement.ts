@@ -37,8 +37,8 @@ export interface Series {
 const PAIRS = 5;
 const CONSOLE_MS = 2_000;
 const FLOOR_MS = 700;
-/** The compiler has seen enough after so many calls, or nearly so after so many rounds. */
-const WARM_UP = { calls: 5_000, rounds: 8, load: { callers: 32, ms: 1_000 } };
+/** The compiler has seen enough after so many calls, or nearly so after so many rounds; many callers take other ways than one. */
+const WARM_UP = { calls: 5_000, rounds: 8, ms: 1_000, callers: [32, 1] };
 
 /** What is compared: the product with the bare path at each number of callers, beside the floors below them. */
 export function subjectsOf(surroundings: Surroundings): Subject[] {
@@ -106,9 +106,11 @@ async function addLoad(loads: Map<string, Load>, target: LoadTarget): Promise<vo
 }
 
 async function warmUp(load: Load): Promise<void> {
-  let calls = 0;
-  for (let round = 0; round < WARM_UP.rounds && calls < WARM_UP.calls; round += 1) {
-    calls += (await load.run(WARM_UP.load)).count;
+  for (const callers of WARM_UP.callers) {
+    let calls = 0;
+    for (let round = 0; round < WARM_UP.rounds && calls < WARM_UP.calls; round += 1) {
+      calls += (await load.run({ callers, ms: WARM_UP.ms })).count;
+    }
   }
 }
 

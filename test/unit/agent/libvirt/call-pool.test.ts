@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import type { CallTaker } from "../../../../agent/libvirt/call-pool.js";
 import { CallPool } from "../../../../agent/libvirt/call-pool.js";
-import type { CallRequest, DomainAnswer, WorkerReply } from "../../../../agent/libvirt/messages.js";
+import type { CallRequest, DomainAnswer, DomainQuestion, WorkerReply } from "../../../../agent/libvirt/messages.js";
 import { MAX_QUESTIONS_TOGETHER, MAX_QUEUED_LIBVIRT_CALLS } from "../../../../src/lib/limits.js";
 import { reasonOf, ServiceError } from "../../../../src/lib/service-error.js";
 import { FakeClock } from "../../../fakes/fake-clock.js";
@@ -19,7 +19,7 @@ class ManualTaker implements CallTaker {
   }
 
   call<R extends CallRequest>(request: R): Promise<WorkerReply<R["kind"]>> {
-    this.taken.push(request.kind === "describe" ? request.uuids.join() : request.kind);
+    this.taken.push(request.kind === "describe" ? request.domains.map(({ uuid }) => uuid).join() : request.kind);
     return new Promise<WorkerReply>((resolve) => (this.#answer = resolve)) as Promise<WorkerReply<R["kind"]>>;
   }
 
@@ -34,7 +34,8 @@ class ManualTaker implements CallTaker {
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const described = (uuid: string): DomainAnswer => ({ domain: { uuid, name: uuid, state: "running", displays: [] } });
-const about = (uuid: string): CallRequest & { kind: "describe" } => ({ kind: "describe", uuids: [uuid] });
+const question = (uuid: string): DomainQuestion => ({ uuid, runs: false });
+const about = (uuid: string): CallRequest & { kind: "describe" } => ({ kind: "describe", domains: [question(uuid)] });
 
 describe("CallPool", () => {
   const ms = 1_000;
@@ -71,7 +72,7 @@ describe("CallPool", () => {
 
   it("asks about no more than a few domains together, and about nothing else", async () => {
     const asked = Array.from({ length: 3 + MAX_QUESTIONS_TOGETHER }, () => pool.ask(about("x"), { ms }));
-    asked.push(pool.ask({ kind: "describe", uuids: ["y", "z"] }, { ms }));
+    asked.push(pool.ask({ kind: "describe", domains: [question("y"), question("z")] }, { ms }));
     await takers[0]?.answer();
     await takers[1]?.answer();
     const together = Array.from({ length: MAX_QUESTIONS_TOGETHER }, () => "x").join();
