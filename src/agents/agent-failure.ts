@@ -69,6 +69,13 @@ const MEANINGS = new Map<number, Meaning>([
     },
   ],
   [
+    FailureReason.FAILURE_REASON_TARGET_REFUSED,
+    {
+      reason: "TARGET_REFUSED",
+      message: "the instance's display does not take the connection; look at the host's agent log",
+    },
+  ],
+  [
     FailureReason.FAILURE_REASON_DRAINING,
     {
       reason: "AGENT_UNAVAILABLE",

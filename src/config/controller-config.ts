@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { z } from "zod";
 import { isLoopback, loopbackAddress } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
@@ -16,6 +17,55 @@ export const controllerSchema = z.strictObject({
   agents: z
     .strictObject({
       listen: loopbackAddress().default("127.0.0.1:50052").describe("Where agents connect."),
+      tunnel_listen: loopbackAddress()
+        .default("127.0.0.1:50053")
+        .describe("Where agents bring the displays that they opened."),
+    })
+    .prefault({}),
+  proxy: z
+    .strictObject({
+      listen: loopbackAddress()
+        .default("127.0.0.1:6082")
+        .describe("Where browsers open console URLs; HTTP/1.1 only, also behind a balancer."),
+      frame_ancestors: z
+        .array(origin())
+        .default([])
+        .describe("Origins whose pages may show a console in a frame, beside the console's own."),
+      trusted_proxies: z
+        .array(network())
+        .default([])
+        .describe("Addresses or networks (10.0.0.0/8) of balancers whose X-Forwarded-* headers are believed."),
+      drain_seconds: z
+        .int()
+        .min(0)
+        .max(15)
+        .default(5)
+        .describe("How long open consoles are left after they were told that this controller stops; 0 to 15."),
+    })
+    .prefault({}),
+  console: z
+    .strictObject({
+      allowed_origins: z
+        .array(origin())
+        .default([])
+        .describe("Origins (https://dashboard.example) whose pages may open consoles, beside the console's own."),
+    })
+    .prefault({}),
+  sessions: z
+    .strictObject({
+      max_channels: z.int().min(4).max(256).default(32).describe("Channels that one session may have open; 4 to 256."),
+      max_length: z
+        .int()
+        .min(0)
+        .max(31_536_000)
+        .default(0)
+        .describe("After how many seconds a session ends whatever happens; 0 = never."),
+      rejoin_time: z
+        .int()
+        .min(5)
+        .max(86_400)
+        .default(60)
+        .describe("For how many seconds a session without channels can be joined again; 5 to 86,400."),
     })
     .prefault({}),
   telemetry: z
@@ -57,6 +107,10 @@ export const controllerSchema = z.strictObject({
         .max(86_400)
         .default(600)
         .describe("How long a console URL can be opened, in seconds; 10 to 86,400."),
+      enforce_session_timeout: z
+        .boolean()
+        .default(false)
+        .describe("Whether a session ends when the time of the token it came from is over."),
     })
     .prefault({}),
   identity: z
@@ -115,6 +169,24 @@ function readSecret(file: string): string {
   } catch (error) {
     throw new ConfigError([`database.password_file: ${error instanceof Error ? error.message : String(error)}`]);
   }
+}
+
+/** An origin as browsers send it: scheme, host, and port where it is not the scheme's own. */
+function origin(): z.ZodString {
+  const message = "must be an origin such as https://dashboard.example, without a path";
+  return z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text && text !== "null", message);
+}
+
+/** An address, or a network as address/bits. */
+function network(): z.ZodString {
+  return z.string().refine(isNetwork, "must be an address or a network, for example 10.0.0.0/8");
+}
+
+function isNetwork(text: string): boolean {
+  const [address = "", bits, ...rest] = text.split("/");
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }
 
 function isPlainUrl(text: string): boolean {

@@ -85,6 +85,43 @@ export const LIBVIRT_PAGE_DOMAINS = 100;
 export const LIBVIRT_LOOP_REST_MS = 5;
 export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 
+// Displays and their tunnels.
+export const OPEN_DISPLAY_MS = 5_000;
+/** How long the tunnel's HTTP request, or its answer, may take. */
+export const TUNNEL_HANDSHAKE_MS = 5_000;
+export const MAX_WAITING_TUNNELS = 1_024;
+export const MAX_TUNNEL_HEADER_BYTES = 4_096;
+
+// Viewers.
+export const MAX_REDEEM_BODY_BYTES = 1_024;
+export const MAX_HTTP_HEADER_BYTES = 16_384;
+/** From the request's first byte to its last. */
+export const HTTP_REQUEST_MS = 10_000;
+export const HTTP_KEEP_ALIVE_MS = 5_000;
+export const MAX_HTTP_CONNECTIONS = 12_000;
+/** One message of a viewer; spice-html5 sends no more than a file's chunk of 64 KiB. */
+export const MAX_VIEWER_MESSAGE_BYTES = 1024 * 1024;
+/** How long a viewer may take for its link message. */
+export const VIEWER_SPEAKS_MS = 10_000;
+export const VIEWER_PING_MS = 10_000;
+/** Without a sign of life for so long a viewer is gone; found at a ping, so at most one interval later. */
+export const VIEWER_SILENT_MS = 20_000;
+/** How long a closed WebSocket may take to say goodbye. */
+export const CLOSE_HANDSHAKE_MS = 2_000;
+/** Waiting in the socket towards a viewer before the display is held back. */
+export const VIEWER_BUFFER_BYTES = 256 * 1024;
+
+// Sessions.
+/** How long the end of a display waits for the hypervisor's word on the machine. */
+export const WHY_ENDED_MS = 3_000;
+/** How often counts are written and the ends of sessions on other controllers looked for. */
+export const SESSION_SYNC_MS = 1_000;
+export const SESSION_KEPT_DAYS = 7;
+export const MAX_CHANNELS_SHOWN = 100;
+export const MAX_WATCHERS = 256;
+/** Sessions that a watcher has not taken yet. */
+export const MAX_WATCH_BACKLOG = 10_000;
+
 // Postgres.
 export const DB_STATEMENT_MS = 2_000;
 export const DB_CONNECT_MS = 1_000;

@@ -34,6 +34,7 @@ export type ErrorReason =
   | "TOKEN_NOT_FOUND"
   | "HOST_NOT_FOUND"
   | "SESSION_NOT_FOUND"
+  | "SESSION_ENDED"
   | "VERSION_UNSUPPORTED"
   | "CANCELLED"
   | "INTERNAL";
@@ -78,6 +79,7 @@ export const ERROR_TABLE = {
   TOKEN_NOT_FOUND: { grpc: status.NOT_FOUND, http: 404 },
   HOST_NOT_FOUND: { grpc: status.NOT_FOUND, http: 404 },
   SESSION_NOT_FOUND: { grpc: status.NOT_FOUND, http: 404 },
+  SESSION_ENDED: { grpc: status.FAILED_PRECONDITION, http: 410 },
   VERSION_UNSUPPORTED: { grpc: status.FAILED_PRECONDITION, http: 406 },
   CANCELLED: { grpc: status.CANCELLED, http: 499 },
   INTERNAL: { grpc: status.INTERNAL, http: 500 },

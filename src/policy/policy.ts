@@ -7,7 +7,16 @@ import { isAdmin } from "../rpc/caller.js";
 
 /** What can be allowed. */
 export type Verb =
-  "console:open" | "console:lookup" | "console:revoke" | "instance:read" | "instance:write" | "host:read";
+  | "console:open"
+  | "console:lookup"
+  | "console:revoke"
+  | "session:list"
+  | "session:watch"
+  | "session:terminate"
+  | "instance:read"
+  | "instance:write"
+  | "host:read"
+  | "audit:read";
 
 /** The roles that have each verb. What is not listed is denied. */
 const ROLES_WITH = {
@@ -15,9 +24,14 @@ const ROLES_WITH = {
   // Nova's os_compute_api:os-console-auth-tokens is for administrators only; "service" is for native proxies.
   "console:lookup": ["admin", "service"],
   "console:revoke": ["admin", "member", "service"],
+  "session:list": ["admin", "member", "reader", "auditor", "service"],
+  "session:watch": ["admin", "member", "reader", "auditor", "service"],
+  "session:terminate": ["admin", "member", "service"],
   "instance:read": ["admin", "member", "reader", "auditor", "service"],
   "instance:write": ["admin", "service"],
   "host:read": ["admin", "reader", "auditor", "service"],
+  // Every project's: who may read it is nobody's member.
+  "audit:read": ["admin", "auditor"],
 } as const satisfies Record<Verb, readonly Role[]>;
 
 /** True where one of the caller's roles has the verb. */

@@ -191,6 +191,8 @@ export const FailureReason = {
   FAILURE_REASON_DRAINING: 11,
   /** FAILURE_REASON_INTERNAL - A fault of the agent; its log says more. */
   FAILURE_REASON_INTERNAL: 12,
+  /** FAILURE_REASON_TARGET_REFUSED - The display does not take the connection. */
+  FAILURE_REASON_TARGET_REFUSED: 13,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -210,6 +212,7 @@ export namespace FailureReason {
   export type FAILURE_REASON_UNIMPLEMENTED = typeof FailureReason.FAILURE_REASON_UNIMPLEMENTED;
   export type FAILURE_REASON_DRAINING = typeof FailureReason.FAILURE_REASON_DRAINING;
   export type FAILURE_REASON_INTERNAL = typeof FailureReason.FAILURE_REASON_INTERNAL;
+  export type FAILURE_REASON_TARGET_REFUSED = typeof FailureReason.FAILURE_REASON_TARGET_REFUSED;
   export type UNRECOGNIZED = typeof FailureReason.UNRECOGNIZED;
 }
 
@@ -485,8 +488,20 @@ export interface ConsolePortValid {
 }
 
 /**
- * OpenDisplay asks the agent to open the display and to dial the controller's tunnel with the secret. Sent only to an
- * agent whose capabilities say graphics_fd.
+ * OpenDisplay asks the agent to open the first SPICE graphics element of the live domain and to carry its bytes through
+ * a tunnel. The agent opens the display by libvirt's descriptor where it can (capability graphics_fd), else by its unix
+ * socket, else over TCP on its own host. Then it dials tunnel_address and sends
+ *
+ *   GET /tunnel HTTP/1.1
+ *   Host: <tunnel_address>
+ *   Connection: Upgrade
+ *   Upgrade: spicegate-tunnel
+ *   X-Spicegate-Tunnel-Secret: <tunnel_secret>
+ *
+ * The controller answers 101 once, and 403 to a secret it does not expect (any more). From there on the connection
+ * carries the display's bytes, both ways, and nothing else; the end of one side ends both. The agent replies
+ * DisplayOpened as soon as the tunnel stands. It fails as GetSpiceEndpoint does, with TARGET_REFUSED where the display
+ * does not take the connection, and after a Cancel closes whatever it has opened.
  */
 export interface OpenDisplay {
   /** The instance. */

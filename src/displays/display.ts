@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Duplex } from "node:stream";
+
+/** Whose display to open. */
+export interface DisplayTarget {
+  readonly instanceUuid: string;
+  /** The host it is on. */
+  readonly host: string;
+}
+
+/** What opening may take. */
+export interface OpenDisplayOptions {
+  /** Milliseconds until AGENT_TIMEOUT. */
+  readonly ms: number;
+  /** Repeated in the agent's log. */
+  readonly requestId: string;
+  /** Gives up; a display that still opens is closed. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The way to displays, whichever it is; nothing above knows. What comes out carries the display's bytes both ways and
+ * knows no protocol: a SPICE client speaks first, a VNC server does, so bytes of the display that come before anybody
+ * reads are kept (and held back at the source), not lost. The end of one side is the end of both: SPICE has no
+ * half-close. The stream has an error listener already; `close` always follows.
+ */
+export interface Displays {
+  /** Opens a display: one connection, for one channel. Throws what the agent says, AGENT_UNAVAILABLE, AGENT_TIMEOUT, TARGET_REFUSED or CANCELLED. */
+  open(target: DisplayTarget, options: OpenDisplayOptions): Promise<Duplex>;
+}
