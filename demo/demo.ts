@@ -51,6 +51,8 @@ export interface DemoOptions {
 interface Listen {
   readonly api: string;
   readonly agents: string;
+  readonly tunnel: string;
+  readonly proxy: string;
   readonly controllerTelemetry: string;
   readonly agentTelemetry: string;
 }
@@ -150,6 +152,8 @@ export class Demo implements Part {
     return {
       api: await choose(50_051),
       agents: await choose(50_052),
+      tunnel: await choose(50_053),
+      proxy: await choose(6_082),
       controllerTelemetry: await choose(9_464),
       agentTelemetry: await choose(9_465),
     };
@@ -193,7 +197,9 @@ export class Demo implements Part {
   #controllerSettings(listen: Listen): object {
     return {
       api: { listen: listen.api },
-      agents: { listen: listen.agents },
+      agents: { listen: listen.agents, tunnel_listen: listen.tunnel },
+      proxy: { listen: listen.proxy },
+      spice: { html5proxy_base_url: `http://${listen.proxy}/console` },
       telemetry: { listen: listen.controllerTelemetry },
       database: { url: this.#postgres.url },
     };

@@ -22,6 +22,7 @@ demo libvirt-daemon-driver-qemu libvirt's part that runs QEMU machines
 demo libvirt-clients virsh, to define and start the demo's machines
 demo qemu-system-x86 QEMU, which runs the machines and serves their screens
 demo $(spice_package) QEMU's SPICE server
+test chromium opens consoles as people do
 test openssl makes a certificate for machines with a TLS display
 test python3-grpc-tools generates a Python client from the published protocols
 LIST

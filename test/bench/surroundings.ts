@@ -112,10 +112,17 @@ export class Surroundings implements Part {
   }
 
   async #startProduct(): Promise<void> {
-    const [api, agents] = [await freeAddress(), await freeAddress()];
+    const [api, agents, tunnel, proxy] = [
+      await freeAddress(),
+      await freeAddress(),
+      await freeAddress(),
+      await freeAddress(),
+    ];
     const controller = await this.#files("controller", {
       api: { listen: api },
-      agents: { listen: agents },
+      agents: { listen: agents, tunnel_listen: tunnel },
+      proxy: { listen: proxy },
+      spice: { html5proxy_base_url: `http://${proxy}/console` },
       database: { url: await this.#createDatabase("product") },
     });
     const agent = await this.#files("agent", {

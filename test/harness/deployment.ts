@@ -40,6 +40,7 @@ export interface DeploymentOptions {
 export type LogEntry = Readonly<Record<string, unknown>>;
 
 const HOST = "host-1";
+const PORTS = 6;
 
 /** A running controller with its agent. */
 export class Deployment {
@@ -50,6 +51,8 @@ export class Deployment {
   /** The addresses of the controller's listeners. */
   readonly api: string;
   readonly agents: string;
+  readonly tunnel: string;
+  readonly proxy: string;
   readonly telemetry: string;
   readonly host: string;
   readonly console: ConsoleServiceClient;
@@ -62,12 +65,14 @@ export class Deployment {
   readonly #heapMiB: number | undefined;
 
   private constructor(folder: string, databaseUrl: string, ports: readonly number[], options: DeploymentOptions) {
-    const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0] = ports;
+    const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0, tunnel = 0, proxy = 0] = ports;
     this.folder = folder;
     this.controllerConfig = join(folder, "controller.yaml");
     this.databaseUrl = databaseUrl;
     this.api = `127.0.0.1:${api}`;
     this.agents = `127.0.0.1:${agents}`;
+    this.tunnel = `127.0.0.1:${tunnel}`;
+    this.proxy = `127.0.0.1:${proxy}`;
     this.telemetry = `127.0.0.1:${telemetry}`;
     this.host = options.host ?? HOST;
     this.#heapMiB = options.heapMiB;
@@ -83,7 +88,8 @@ export class Deployment {
   /** A deployment of which nothing has been started. */
   static async create(options: DeploymentOptions = {}): Promise<Deployment> {
     const databaseUrl = options.databaseUrl ?? (await createDatabase());
-    const ports = [await freePort(), await freePort(), await freePort(), await freePort()];
+    const ports: number[] = [];
+    while (ports.length < PORTS) ports.push(await freePort());
     return new Deployment(createRunFolder(), databaseUrl, ports, options);
   }
 
@@ -191,7 +197,9 @@ export class Deployment {
   #createController(overrides: Settings = {}): ChildProgram {
     const settings = {
       api: { listen: this.api },
-      agents: { listen: this.agents },
+      agents: { listen: this.agents, tunnel_listen: this.tunnel },
+      proxy: { listen: this.proxy },
+      spice: { html5proxy_base_url: `http://${this.proxy}/console` },
       telemetry: { listen: this.telemetry },
       database: { url: this.databaseUrl },
       log: { level: "debug" },

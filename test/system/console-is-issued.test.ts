@@ -22,7 +22,8 @@ describe("a console is issued", function () {
   it("gives a URL with a token of 256 random bits, its type and its expiry", async () => {
     const result = await deployment.getConsole(machine.uuid.toUpperCase());
     if (!result.ok) throw new Error(result.failure.message);
-    expect(result.response.url).to.match(/^http:\/\/127\.0\.0\.1:6082\/console#token=[\w-]{43}$/);
+    expect(result.response.url).to.match(/^http:\/\/127\.0\.0\.1:\d+\/console#token=[\w-]{43}$/);
+    expect(new URL(result.response.url).host).to.equal(deployment.proxy);
     expect(result.response.consoleType).to.equal("spice-html5");
     const seconds = (Number(result.response.expiresAt) - Date.now()) / 1_000;
     expect(seconds).to.be.within(590, 601);

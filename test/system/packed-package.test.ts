@@ -62,6 +62,8 @@ describe("the npm package", function () {
     const env = {
       SPICEGATE_API__LISTEN: api,
       SPICEGATE_AGENTS__LISTEN: `127.0.0.1:${agents}`,
+      SPICEGATE_AGENTS__TUNNEL_LISTEN: `127.0.0.1:${await freePort()}`,
+      SPICEGATE_PROXY__LISTEN: `127.0.0.1:${await freePort()}`,
       SPICEGATE_TELEMETRY__LISTEN: `127.0.0.1:${telemetry}`,
       SPICEGATE_DATABASE__URL: await createDatabase("empty"),
     };

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Debian's Chromium, one for the whole run of mocha, started by the first test that needs it.
+import type { Browser, BrowserContext, ConsoleMessage, Page } from "playwright-core";
+import { chromium } from "playwright-core";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { waitUntil } from "../../demo/wait-until.js";
+
+const CHROMIUM = "/usr/bin/chromium";
+const STARTS_MS = 60_000;
+const CONNECTS_MS = 30_000;
+/** One printed character lights some ten pixels at least; a picture that stands still changes by none. */
+const CHARACTER_PIXELS = 10;
+
+let shared: Promise<Browser> | undefined;
+
+/** The browser of the tests. */
+function sharedBrowser(): Promise<Browser> {
+  // As root Chromium refuses to start with its sandbox.
+  const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+  shared ??= chromium.launch({ executablePath: CHROMIUM, args, timeout: STARTS_MS });
+  return shared;
+}
+
+/** What a person sees of a console. */
+export class ConsolePage {
+  readonly page: Page;
+  /** What the browser's error log holds. */
+  readonly errors: string[] = [];
+
+  private constructor(page: Page) {
+    this.page = page;
+    page.on("pageerror", (error) => this.errors.push(String(error)));
+    page.on("console", (message: ConsoleMessage) => {
+      if (message.type() === "error") this.errors.push(message.text());
+    });
+    page.on("dialog", (dialog) => {
+      this.errors.push(`a dialog of the browser: ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+  }
+
+  /** A new tab, in a profile of its own unless one is given. */
+  static async open(context?: BrowserContext): Promise<ConsolePage> {
+    const own = context ?? (await newContext());
+    return new ConsolePage(await own.newPage());
+  }
+
+  /** Opens a console URL and waits until the machine's screen is there. */
+  async show(url: string): Promise<void> {
+    await this.page.goto(url);
+    await this.is("connected");
+  }
+
+  /** Waits for a state of the page. */
+  async is(state: string, ms = CONNECTS_MS): Promise<void> {
+    await this.page.locator(`body[data-state="${state}"]`).waitFor({ state: "attached", timeout: ms });
+  }
+
+  /** Waits until so many pixels of the machine's screen are lit, or any number above it. */
+  async lights(pixels: number, ms = CONNECTS_MS): Promise<number> {
+    let lit = 0;
+    const enough = async (): Promise<boolean> => (lit = await this.litPixels()) >= pixels;
+    await waitUntil(enough, { ms, what: `${pixels} lit pixels` });
+    return lit;
+  }
+
+  /** Types, and waits until the screen shows it. */
+  async typeAndSee(text: string): Promise<void> {
+    const before = await this.litPixels();
+    await this.focusScreen();
+    for (const key of text) await this.page.keyboard.press(key, { delay: 20 });
+    await this.lights(before + CHARACTER_PIXELS * text.length);
+  }
+
+  /** Gives the machine the keyboard, as a click on its screen does. */
+  async focusScreen(): Promise<void> {
+    await this.page
+      .locator("canvas")
+      .first()
+      .click({ position: { x: 5, y: 5 } });
+  }
+
+  /** How many pixels of the machine's screen are not dark. */
+  litPixels(): Promise<number> {
+    return this.page.evaluate(LIT_PIXELS);
+  }
+
+  /** Keeps a picture of the page for people, where SCREENSHOTS names a folder. */
+  async picture(name: string): Promise<void> {
+    const folder = process.env["SCREENSHOTS"];
+    if (folder === undefined) return;
+    mkdirSync(folder, { recursive: true });
+    await this.page.screenshot({ path: join(folder, `${name}.png`) });
+  }
+
+  /** Closes the tab and its profile. */
+  async close(): Promise<void> {
+    await this.page.context().close();
+  }
+}
+
+/** A profile: cookies and all. */
+export async function newContext(): Promise<BrowserContext> {
+  return (await sharedBrowser()).newContext({ viewport: { width: 1_024, height: 768 } });
+}
+
+// As text, since it runs in the browser, whose types are not known here.
+const LIT_PIXELS = `(() => {
+  let lit = 0;
+  for (const canvas of document.querySelectorAll("canvas")) {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] > 200) lit += 1;
+  }
+  return lit;
+})()`;
+
+// Mocha runs this after the last test of the last file.
+after("stop the browser of the tests", async function () {
+  this.timeout(20_000);
+  const started = await shared;
+  await started?.close();
+});
