@@ -12,13 +12,17 @@ import { createRunFolder, removeRunFolder } from "../../demo/run-folder.js";
 import type { SpicegateProgramOptions } from "../../demo/spicegate-programs.js";
 import { agentProgram, controllerProgram } from "../../demo/spicegate-programs.js";
 import { waitUntil } from "../../demo/wait-until.js";
+import { AuditServiceClient } from "../../proto/gen/spicegate/audit/v1/audit.js";
 import type { GetSpiceConsoleResponse } from "../../proto/gen/spicegate/console/v1/console.js";
 import { ConsoleServiceClient } from "../../proto/gen/spicegate/console/v1/console.js";
 import { InventoryServiceClient } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
+import type { Session } from "../../proto/gen/spicegate/session/v1/session.js";
+import { SessionServiceClient } from "../../proto/gen/spicegate/session/v1/session.js";
 import { dumpDatabase } from "./database-dump.js";
 import type { CallOptions, CallResult } from "./grpc-client.js";
 import { callUnary } from "./grpc-client.js";
 import { createDatabase } from "./test-database.js";
+import { Viewer } from "./viewer.js";
 
 /** Settings by section, laid over the harness' own. */
 export type Settings = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -57,6 +61,8 @@ export class Deployment {
   readonly host: string;
   readonly console: ConsoleServiceClient;
   readonly inventory: InventoryServiceClient;
+  readonly session: SessionServiceClient;
+  readonly audit: AuditServiceClient;
   readonly controller: ChildProgram;
   /** The agent on `host`, where the deployment has one. */
   readonly agent: ChildProgram | undefined;
@@ -78,6 +84,8 @@ export class Deployment {
     this.#heapMiB = options.heapMiB;
     this.console = new ConsoleServiceClient(this.api, credentials.createInsecure());
     this.inventory = new InventoryServiceClient(this.api, credentials.createInsecure());
+    this.session = new SessionServiceClient(this.api, credentials.createInsecure());
+    this.audit = new AuditServiceClient(this.api, credentials.createInsecure());
     this.controller = this.#createController(options.controller);
     this.agent =
       options.libvirtUri === undefined
@@ -129,6 +137,36 @@ export class Deployment {
     return result;
   }
 
+  /** Opens a console of the instance, as far as a cookie; its proof must then be nowhere in plain either. */
+  async openConsole(instanceUuid: string): Promise<Viewer> {
+    const result = await this.getConsole(instanceUuid);
+    if (!result.ok) throw new Error(result.failure.message);
+    const viewer = await Viewer.open(this.proxy, tokenOf(result.response.url));
+    this.#tokens.add(viewer.proof);
+    return viewer;
+  }
+
+  /** The session as the API tells it. */
+  async sessionOf(viewer: Viewer): Promise<Session> {
+    const get = this.session.getSession.bind(this.session);
+    const result = await callUnary(get, { sessionId: viewer.sessionId });
+    if (!result.ok || !result.response.session) throw new Error("there is no such session");
+    return result.response.session;
+  }
+
+  /** Waits until the API tells of the session what is asked for. */
+  async sessionShows(
+    viewer: Viewer,
+    shows: (session: Session) => boolean,
+    what: string,
+    ms = 10_000,
+  ): Promise<Session> {
+    let session = await this.sessionOf(viewer);
+    const check = async (): Promise<boolean> => shows((session = await this.sessionOf(viewer)));
+    await waitUntil(check, { ms, what });
+    return session;
+  }
+
   /** Waits until the controller's API answers that it knows the instance. */
   async knows(instanceUuid: string, ms = 10_000): Promise<void> {
     const get = this.inventory.getInstance.bind(this.inventory);
@@ -175,6 +213,8 @@ export class Deployment {
   async stop(): Promise<void> {
     this.console.close();
     this.inventory.close();
+    this.session.close();
+    this.audit.close();
     try {
       for (const program of [...this.#programs].reverse()) await program.stop();
       await this.#assertNoTokens();

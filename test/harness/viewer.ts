@@ -2,6 +2,7 @@
 // A viewer without a browser: it opens a console URL as the page does and joins channels with bare WebSockets.
 import { WebSocket } from "ws";
 import { withDeadline } from "../../src/lib/deadline.js";
+import { rejectionOf } from "./rejection.js";
 import type { SpiceWire } from "./spice-wire.js";
 import { join, readConnectionId, SPICE_CHANNEL } from "./spice-wire.js";
 
@@ -30,6 +31,13 @@ export class UpgradeRefused extends Error {
     this.status = status;
     this.body = body;
   }
+}
+
+/** How the proxy refuses this WebSocket. Throws where it does not. */
+export async function refusalOf(connecting: Promise<ViewerSocket>): Promise<UpgradeRefused> {
+  const error = await rejectionOf(connecting);
+  if (error instanceof UpgradeRefused) return error;
+  throw error;
 }
 
 /** Posts a token as the page does. */
