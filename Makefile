@@ -23,7 +23,7 @@ test: packages-test build ## All tests: unit, integration and system
 	@$(MAKE) --no-print-directory test-unit test-integration test-system
 
 .PHONY: bench
-bench: packages-demo build ## Measure GetSpiceConsole beside its bare floor; writes docs/benchmarks.md
+bench: packages-bench build ## Measure GetSpiceConsole beside its bare floor; writes docs/benchmarks.md
 	node dist/test/bench/main.js
 
 # --- building -----------------------------------------------------------------------------------------------------
@@ -36,11 +36,13 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-.PHONY: packages-demo packages-test
+.PHONY: packages-demo packages-test packages-bench
 packages-demo:
 	@bash demo/install-packages.sh demo
 packages-test:
 	@bash demo/install-packages.sh test
+packages-bench:
+	@bash demo/install-packages.sh bench
 
 .PHONY: build
 build: dist/.built ## Compile everything to dist/

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# usage: demo/install-packages.sh demo|test
+# usage: demo/install-packages.sh demo|test|bench
 #
 # Installs the Debian packages that are missing (as root), or says which command does (as anybody else, exit 1). Quick
 # and silent when all is there. No package here starts a service: that would be libvirt-daemon-system, which we do not
@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 
 readonly SET="${1:-}"
 case "$SET" in
-  demo | test) ;;
-  *) echo "usage: $0 demo|test" >&2 && exit 2 ;;
+  demo | test | bench) ;;
+  *) echo "usage: $0 demo|test|bench" >&2 && exit 2 ;;
 esac
 
 # The one list: set, package, why.
@@ -23,6 +23,8 @@ demo libvirt-clients virsh, to define and start the demo's machines
 demo qemu-system-x86 QEMU, which runs the machines and serves their screens
 demo $(spice_package) QEMU's SPICE server
 test chromium opens consoles as people do
+bench chromium opens consoles as people do
+bench websockify Debian's own console relay, to compare with
 test openssl makes a certificate for machines with a TLS display
 test python3-grpc-tools generates a Python client from the published protocols
 LIST

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { FirstByte } from "./first-byte.js";
 import type { LoadResult } from "./load.js";
 import type { ProcessName, Round, Series } from "./measurement.js";
 import { middle, ratio } from "./measurement.js";
+import type { DataPath, Transfer } from "./viewer-measurement.js";
+import { rateOf, rateRatio } from "./viewer-measurement.js";
 
 /** The memory of each process, in MiB. */
 export type Memory = Readonly<Record<ProcessName, number>>;
@@ -15,6 +18,8 @@ export interface Findings {
   readonly idle: Memory;
   readonly loaded: Memory;
   readonly bareLoaded: Memory;
+  readonly firstByte: FirstByte;
+  readonly dataPath: DataPath;
 }
 
 /** The product and the bare path under the same load. */
@@ -35,6 +40,11 @@ const MOST_P50_RATIO = 1.3;
 const LEAST_THROUGHPUT_RATIO = 0.8;
 const MOST_REFUSAL_MS = 10;
 const MOST_IDLE_MIB = 300;
+const MOST_FIRST_BYTE_MS = 20;
+const LEAST_CONNECTS = 120;
+const LEAST_OF_RELAYS = 0.6;
+const NOVA_MB_PER_SECOND = { down: 1_130, up: 120 } as const;
+const MOST_KIB_PER_CHANNEL = 200;
 
 /** Product and bare path side by side, one pair for each load. */
 export function pairsOf({ series }: Findings): Pair[] {
@@ -67,7 +77,58 @@ export function judge(findings: Findings): Verdict[] {
       found: `${mib.toFixed(0)} MiB`,
       kept: mib <= MOST_IDLE_MIB,
     },
+    ...judgeFirstByte(findings.firstByte),
+    ...findings.dataPath.transfers.flatMap((transfer) => judgeTransfer(transfer, findings.dataPath)),
+    {
+      what: "memory of an open, idle channel, controller and agent",
+      budget: `≤ ${MOST_KIB_PER_CHANNEL} KiB`,
+      found: `${findings.dataPath.kibPerChannel.toFixed(0)} KiB`,
+      kept: findings.dataPath.kibPerChannel <= MOST_KIB_PER_CHANNEL,
+    },
   ];
+}
+
+function judgeFirstByte({ p50, serverP50, connectsPerSecond }: FirstByte): Verdict[] {
+  return [
+    {
+      what: "redeem to first SPICE byte, p50",
+      budget: `≤ ${MOST_FIRST_BYTE_MS} ms over the SPICE server's own`,
+      found: `${(p50 - serverP50).toFixed(1)} ms over its ${serverP50.toFixed(1)} ms`,
+      kept: p50 - serverP50 <= MOST_FIRST_BYTE_MS,
+    },
+    {
+      what: "consoles redeemed and connected a second",
+      budget: `≥ ${LEAST_CONNECTS}`,
+      found: connectsPerSecond.toFixed(0),
+      kept: connectsPerSecond >= LEAST_CONNECTS,
+    },
+  ];
+}
+
+/** Only of the tunnel: beside two relays, and beside Nova's proxy, whose figures are of one connection. */
+function judgeTransfer(own: Transfer, { transfers }: DataPath): Verdict[] {
+  if (own.way !== "tunnel") return [];
+  const { direction, channels } = own;
+  const same = (other: Transfer): boolean => other.direction === direction && other.channels === channels;
+  const relays = transfers.find((other) => other.way === "two relays" && same(other));
+  if (!relays) return [];
+  const what = `tunnel, ${direction}, ${channels === 1 ? "one channel" : `${channels} channels`}`;
+  const part = rateRatio(own, relays);
+  const besideRelays = {
+    what,
+    budget: `≥ ${LEAST_OF_RELAYS * 100} % of two bare TCP relays`,
+    found: `${(part * 100).toFixed(0)} % (${rateOf(own).toFixed(0)} to ${rateOf(relays).toFixed(0)} MB/s)`,
+    kept: part >= LEAST_OF_RELAYS,
+  };
+  if (channels > 1) return [besideRelays];
+  const nova = NOVA_MB_PER_SECOND[direction];
+  const besideNova = {
+    what,
+    budget: `ahead of Nova's proxy (≤ ${nova} MB/s seen)`,
+    found: `${rateOf(own).toFixed(0)} MB/s`,
+    kept: rateOf(own) >= nova,
+  };
+  return [besideRelays, besideNova];
 }
 
 function judgeLatency({ product, bare }: Pair): Verdict {

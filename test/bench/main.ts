@@ -8,6 +8,7 @@ import { startProgress } from "../../demo/progress.js";
 import { sweepRunFolders } from "../../demo/run-folder.js";
 import { PROJECT_FOLDER } from "../../demo/spicegate-programs.js";
 import type { Findings, Memory } from "./findings.js";
+import { measureFirstByte } from "./first-byte.js";
 import { measureHostDown } from "./host-down.js";
 import { describeMachine, machineLoad } from "./machine.js";
 import { measure, subjectsOf } from "./measurement.js";
@@ -15,6 +16,9 @@ import { page } from "./page.js";
 import { familyMiB, rssMiB } from "./process-usage.js";
 import { tables } from "./report.js";
 import { Surroundings } from "./surroundings.js";
+import type { DataPath } from "./viewer-measurement.js";
+import { measureDataPath } from "./viewer-measurement.js";
+import { ViewerSurroundings } from "./viewer-surroundings.js";
 
 const SETTLE_MS = 2_000;
 
@@ -27,7 +31,9 @@ async function main(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
   try {
     await surroundings.start();
-    const findings = await find(surroundings, progress);
+    const consoles = await find(surroundings, progress);
+    await surroundings.stop();
+    const findings = { ...consoles, dataPath: await findDataPath(progress) };
     const found = tables(findings);
     const file = join(PROJECT_FOLDER, "docs/benchmarks.md");
     writeFileSync(file, page(describeMachine(load), found));
@@ -38,14 +44,26 @@ async function main(): Promise<void> {
   }
 }
 
-async function find(surroundings: Surroundings, progress: (text: string) => void): Promise<Findings> {
+async function find(surroundings: Surroundings, progress: (text: string) => void): Promise<Omit<Findings, "dataPath">> {
   await sleep(SETTLE_MS);
   const idle = memoryOf(surroundings, "product");
   const series = await measure(subjectsOf(surroundings), progress);
   const [loaded, bareLoaded] = [memoryOf(surroundings, "product"), memoryOf(surroundings, "bare")];
+  const firstByte = await measureFirstByte(surroundings, progress);
   progress("killing the agent");
   const hostDown = await measureHostDown(surroundings);
-  return { series, hostDown, idle, loaded, bareLoaded };
+  return { series, hostDown, idle, loaded, bareLoaded, firstByte };
+}
+
+async function findDataPath(progress: (text: string) => void): Promise<DataPath> {
+  const surroundings = new ViewerSurroundings();
+  try {
+    progress("starting the data path");
+    await surroundings.start();
+    return await measureDataPath(surroundings, progress);
+  } finally {
+    await surroundings.stop();
+  }
 }
 
 function memoryOf(surroundings: Surroundings, of: "product" | "bare"): Memory {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Findings, Memory } from "./findings.js";
 import { judge, pairsOf } from "./findings.js";
+import type { FirstByte } from "./first-byte.js";
 import type { Round, Series } from "./measurement.js";
 import { middle, PROCESSES, ratio } from "./measurement.js";
+import type { DataPath } from "./viewer-measurement.js";
+import { rateOf } from "./viewer-measurement.js";
 
 type Cells = readonly (string | number)[];
 
@@ -19,6 +22,10 @@ export function tables(findings: Findings): string {
     cpuTable(findings),
     "## Memory",
     memoryTable(findings),
+    "## Opening a console",
+    openingTable(findings.firstByte),
+    "## Data path",
+    transferTable(findings.dataPath),
   ].join("\n\n");
 }
 
@@ -66,6 +73,35 @@ function memoryTable({ idle, loaded, bareLoaded }: Findings): string {
   ];
   const rows = [row("idle", idle), row("after the load", loaded), row("bare path after the load", bareLoaded)];
   return table(["MiB", ...PROCESSES], rows);
+}
+
+function openingTable({ p50, p95, serverP50, connectsPerSecond, firstPixelsMs }: FirstByte): string {
+  return table(
+    ["", "found"],
+    [
+      ["redeem to first SPICE byte, p50 ms", p50.toFixed(1)],
+      ["redeem to first SPICE byte, p95 ms", p95.toFixed(1)],
+      ["the SPICE server's own part, p50 ms", serverP50.toFixed(1)],
+      ["redeemed and connected a second, eight at once", connectsPerSecond.toFixed(0)],
+      ["URL to first pixels in Chromium, ms", firstPixelsMs.toFixed(0)],
+    ],
+  );
+}
+
+function transferTable({ transfers }: DataPath): string {
+  const rate = (way: string, direction: string, channels: number): string => {
+    const found = transfers.find((one) => one.way === way && one.direction === direction && one.channels === channels);
+    return found ? rateOf(found).toFixed(0) : "";
+  };
+  const ways = [...new Set(transfers.map(({ way }) => way))];
+  const rows = ways.map((way) => [
+    way,
+    rate(way, "down", 1),
+    rate(way, "down", 8),
+    rate(way, "up", 1),
+    rate(way, "up", 8),
+  ]);
+  return table(["MB/s", "down, 1", "down, 8", "up, 1", "up, 8"], rows);
 }
 
 function table(head: Cells, rows: readonly Cells[]): string {

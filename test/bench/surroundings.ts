@@ -45,6 +45,7 @@ export class Surroundings implements Part {
   readonly #uuids: string[] = [];
   readonly #folder = createRunFolder();
   #addresses: Addresses = { product: "", bare: "", echo: "" };
+  #proxy = "";
 
   constructor(progress: Progress) {
     this.#progress = progress;
@@ -53,6 +54,11 @@ export class Surroundings implements Part {
 
   get addresses(): Addresses {
     return this.#addresses;
+  }
+
+  /** Where the product's viewers connect. */
+  get proxy(): string {
+    return this.#proxy;
   }
 
   /** The machines; each has a SPICE display on a TCP port. */
@@ -118,6 +124,7 @@ export class Surroundings implements Part {
       await freeAddress(),
       await freeAddress(),
     ];
+    this.#proxy = proxy;
     const controller = await this.#files("controller", {
       api: { listen: api },
       agents: { listen: agents, tunnel_listen: tunnel },

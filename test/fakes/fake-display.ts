@@ -50,15 +50,8 @@ export class FakeDisplay {
   /** The libvirt URI of a host with these machines, all running, all with this display. */
   libvirtUri(machines: readonly FakeMachine[]): string {
     const address = this.#server.address();
-    const port = typeof address === "object" ? address?.port : undefined;
-    const domains = machines.map(
-      ({ uuid, name }) => `<domain type="test"><name>${name}</name><uuid>${uuid}</uuid><memory>1024</memory>
-        <os><type>hvm</type></os><devices><graphics type="spice" port="${port ?? 0}" autoport="no" listen="127.0.0.1">
-        <listen type="address" address="127.0.0.1"/></graphics></devices></domain>`,
-    );
-    const file = join(this.#folder, "host.xml");
-    writeFileSync(file, `<node>${domains.join("\n")}</node>`);
-    return `test://${file}`;
+    const port = typeof address === "object" ? (address?.port ?? 0) : 0;
+    return writeTestHost(join(this.#folder, "host.xml"), port, machines);
   }
 
   /** How many channels are open. */
@@ -71,4 +64,15 @@ export class FakeDisplay {
     await new Promise((resolve) => this.#server.close(resolve));
     rmSync(this.#folder, { recursive: true });
   }
+}
+
+/** Writes a host for libvirt's test driver whose machines all show the display on this port, and returns its URI. */
+export function writeTestHost(file: string, port: number, machines: readonly FakeMachine[]): string {
+  const domains = machines.map(
+    ({ uuid, name }) => `<domain type="test"><name>${name}</name><uuid>${uuid}</uuid><memory>1024</memory>
+      <os><type>hvm</type></os><devices><graphics type="spice" port="${port}" autoport="no" listen="127.0.0.1">
+      <listen type="address" address="127.0.0.1"/></graphics></devices></domain>`,
+  );
+  writeFileSync(file, `<node>${domains.join("\n")}</node>`);
+  return `test://${file}`;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Debian's Chromium, one for the whole run of mocha, started by the first test that needs it.
+// Debian's Chromium, and what a person sees of a console in it.
 import type { Browser, BrowserContext, ConsoleMessage, Page } from "playwright-core";
 import { chromium } from "playwright-core";
 import { mkdirSync } from "node:fs";
@@ -12,14 +12,16 @@ const CONNECTS_MS = 30_000;
 /** One printed character lights some ten pixels at least; a picture that stands still changes by none. */
 const CHARACTER_PIXELS = 10;
 
-let shared: Promise<Browser> | undefined;
-
-/** The browser of the tests. */
-function sharedBrowser(): Promise<Browser> {
+/** Starts the browser. */
+export function launchBrowser(): Promise<Browser> {
   // As root Chromium refuses to start with its sandbox.
   const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-  shared ??= chromium.launch({ executablePath: CHROMIUM, args, timeout: STARTS_MS });
-  return shared;
+  return chromium.launch({ executablePath: CHROMIUM, args, timeout: STARTS_MS });
+}
+
+/** A profile of its own: cookies and all. */
+export function newProfile(browser: Browser): Promise<BrowserContext> {
+  return browser.newContext({ viewport: { width: 1_024, height: 768 } });
 }
 
 /** What a person sees of a console. */
@@ -40,10 +42,9 @@ export class ConsolePage {
     });
   }
 
-  /** A new tab, in a profile of its own unless one is given. */
-  static async open(context?: BrowserContext): Promise<ConsolePage> {
-    const own = context ?? (await newContext());
-    return new ConsolePage(await own.newPage());
+  /** A new tab. */
+  static async open(profile: BrowserContext): Promise<ConsolePage> {
+    return new ConsolePage(await profile.newPage());
   }
 
   /** Opens a console URL and waits until the machine's screen is there. */
@@ -94,15 +95,9 @@ export class ConsolePage {
     await this.page.screenshot({ path: join(folder, `${name}.png`) });
   }
 
-  /** Closes the tab and its profile. */
   async close(): Promise<void> {
-    await this.page.context().close();
+    await this.page.close();
   }
-}
-
-/** A profile: cookies and all. */
-export async function newContext(): Promise<BrowserContext> {
-  return (await sharedBrowser()).newContext({ viewport: { width: 1_024, height: 768 } });
 }
 
 // As text, since it runs in the browser, whose types are not known here.
@@ -114,10 +109,3 @@ const LIT_PIXELS = `(() => {
   }
   return lit;
 })()`;
-
-// Mocha runs this after the last test of the last file.
-after("stop the browser of the tests", async function () {
-  this.timeout(20_000);
-  const started = await shared;
-  await started?.close();
-});

@@ -22,7 +22,7 @@ import { dumpDatabase } from "./database-dump.js";
 import type { CallOptions, CallResult } from "./grpc-client.js";
 import { callUnary } from "./grpc-client.js";
 import { createDatabase } from "./test-database.js";
-import { Viewer } from "./viewer.js";
+import { tokenOf, Viewer } from "./viewer.js";
 
 /** Settings by section, laid over the harness' own. */
 export type Settings = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -268,13 +268,6 @@ const SHA_256 = /\b[0-9a-f]{64}\b/g;
 /** What the database keeps of a token, reckoned without the program under test. */
 export function hashOf(token: string): string {
   return createHash("sha256").update(token).digest("hex");
-}
-
-/** The token of a console URL. */
-export function tokenOf(url: string): string {
-  const token = /#token=([\w-]{43})$/.exec(url)?.[1];
-  if (token === undefined) throw new Error("not a console URL");
-  return token;
 }
 
 /** The whole lines of a log; the last one may still be written. */

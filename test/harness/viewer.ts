@@ -33,6 +33,13 @@ export class UpgradeRefused extends Error {
   }
 }
 
+/** The token of a console URL. */
+export function tokenOf(url: string): string {
+  const token = /#token=([\w-]{43})$/.exec(url)?.[1];
+  if (token === undefined) throw new Error("not a console URL");
+  return token;
+}
+
 /** How the proxy refuses this WebSocket. Throws where it does not. */
 export async function refusalOf(connecting: Promise<ViewerSocket>): Promise<UpgradeRefused> {
   const error = await rejectionOf(connecting);

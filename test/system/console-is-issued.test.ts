@@ -2,9 +2,10 @@
 import { expect } from "chai";
 import type { DemoMachine } from "../../demo/demo-machine.js";
 import { defineAndStart } from "../../demo/demo-machine.js";
-import { Deployment, tokenOf } from "../harness/deployment.js";
+import { Deployment } from "../harness/deployment.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
+import { tokenOf } from "../harness/viewer.js";
 
 describe("a console is issued", function () {
   this.timeout(60_000);

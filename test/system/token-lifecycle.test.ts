@@ -6,13 +6,14 @@ import { appendFile } from "node:fs/promises";
 import { waitUntil } from "../../demo/wait-until.js";
 import type { LookupConsoleTokenResponse } from "../../proto/gen/spicegate/console/v1/console.js";
 import { FAKE_ENDPOINT, FakeAgent, fakeDomain } from "../fakes/fake-agent.js";
-import { Deployment, hashOf, tokenOf } from "../harness/deployment.js";
+import { Deployment, hashOf } from "../harness/deployment.js";
 import type { CallResult } from "../harness/grpc-client.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { remove, responseOf } from "../harness/inventory-calls.js";
 import { rejectionOf } from "../harness/rejection.js";
 import { dumpDatabase } from "../harness/database-dump.js";
 import { runStatement } from "../harness/test-database.js";
+import { tokenOf } from "../harness/viewer.js";
 
 const HOST = "host-1";
 const PURGED_MS = 25_000;

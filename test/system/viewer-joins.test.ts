@@ -5,11 +5,11 @@ import type { DemoMachine, DisplayKind } from "../../demo/demo-machine.js";
 import { defineAndStart } from "../../demo/demo-machine.js";
 import { AuditAction } from "../../proto/gen/spicegate/audit/v1/audit.js";
 import { ChannelType, EndReason } from "../../proto/gen/spicegate/session/v1/session.js";
-import { Deployment, tokenOf } from "../harness/deployment.js";
+import { Deployment } from "../harness/deployment.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
 import { SPICE_CHANNEL } from "../harness/spice-wire.js";
-import { postToken, refusalOf } from "../harness/viewer.js";
+import { postToken, refusalOf, tokenOf } from "../harness/viewer.js";
 
 const KINDS: readonly DisplayKind[] = ["spice-none", "spice-socket", "spice-tcp", "spice-tls", "spice-network"];
 

@@ -4,13 +4,14 @@ import { expect } from "chai";
 import type { DemoMachine } from "../../../demo/demo-machine.js";
 import type { PrivateLibvirtd } from "../../../demo/private-libvirtd.js";
 import type { GetSpiceConsoleResponse } from "../../../proto/gen/spicegate/console/v1/console.js";
-import { Deployment, tokenOf } from "../../harness/deployment.js";
+import { Deployment } from "../../harness/deployment.js";
 import type { CallResult } from "../../harness/grpc-client.js";
 import { callUnary } from "../../harness/grpc-client.js";
 import { sharedLibvirtd } from "../../harness/hypervisor.js";
 import { responseOf } from "../../harness/inventory-calls.js";
 import { discardMachines, startMachines } from "../../harness/machines.js";
 import { expectRefusal, opens, refuses } from "./situation.js";
+import { tokenOf } from "../../harness/viewer.js";
 
 const MACHINES = {
   none: ["spice-none"],
