@@ -115,7 +115,8 @@ export class TunnelListener implements Part {
   /** Lets one tunnel in. Throws LIMITED where too many are expected already, and DRAINING where nothing listens. */
   expect({ ms, signal }: ExpectOptions): ExpectedTunnel {
     if (this.#state !== "listening") throw draining();
-    if (this.#waiting.size >= MAX_WAITING_TUNNELS) throw new ServiceError("LIMITED", "too many displays are being opened");
+    if (this.#waiting.size >= MAX_WAITING_TUNNELS)
+      throw new ServiceError("LIMITED", "too many displays are being opened");
     const secret = randomBytes(SECRET_BYTES).toString("base64url");
     const key = hashOf(secret);
     const expired = (): ServiceError => new ServiceError("AGENT_TIMEOUT", `no display was brought within ${ms} ms`);

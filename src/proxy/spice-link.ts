@@ -44,7 +44,10 @@ export class SpiceViewer implements ViewerProtocol {
     checkCapabilities(message);
     this.#held = Buffer.alloc(0);
     this.#type = message.readUInt8(4);
-    return { link: { connectionId: message.readUInt32LE(0), type: this.#type, number: message.readUInt8(5) }, bytes: all };
+    return {
+      link: { connectionId: message.readUInt32LE(0), type: this.#type, number: message.readUInt8(5) },
+      bytes: all,
+    };
   }
 
   /** True for a message of the inputs channel that begins with a whole message of keys or mouse, as clients send them. */
