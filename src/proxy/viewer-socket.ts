@@ -154,6 +154,7 @@ class ViewerSocket {
   }
 
   #toDisplay(message: Buffer): void {
+    if (message.length === 0) return;
     if (this.#display) {
       const { channel, protocol } = this.#options;
       channel.toMachine(message.length, protocol.isInput(message));
