@@ -34,6 +34,20 @@ export interface AskOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a token remembers of where its display was; absent where it had no such port. */
+export interface ConsolePorts {
+  readonly port?: number | undefined;
+  readonly tlsPort?: number | undefined;
+}
+
+/** Where the agent is to bring a display. */
+export interface TunnelTarget {
+  /** host:port of the tunnel listener. */
+  readonly tunnelAddress: string;
+  /** One-time secret; never logged. */
+  readonly tunnelSecret: string;
+}
+
 type Operation = NonNullable<AgentRequest["operation"]>;
 type Result = NonNullable<Reply["result"]>;
 
@@ -58,6 +72,7 @@ export class AgentLink {
   readonly #options: AgentLinkOptions;
   readonly #pending = new Map<bigint, Pending>();
   readonly #idle = new Set<() => void>();
+  readonly #onClosed = new Set<() => void>();
   #lastId = 0n;
   #state: "open" | "draining" | "closed" = "open";
 
@@ -77,6 +92,38 @@ export class AgentLink {
     if (result.$case !== "spiceEndpoint") throw unexpected(`answered ${result.$case}`);
     checkEndpoint(result.spiceEndpoint);
     return result.spiceEndpoint;
+  }
+
+  /**
+   * Asks whether the display is still where it was: each port given must be the display's, with none given it must be one
+   * without a port. Throws TARGET_CHANGED where it is not, else as `getSpiceEndpoint` does.
+   */
+  async validateConsolePort(instanceUuid: string, ports: ConsolePorts, options: AskOptions): Promise<void> {
+    const { port = 0, tlsPort = 0 } = ports;
+    const validateConsolePort = { instanceUuid, port, tlsPort };
+    const result = await this.#ask({ $case: "validateConsolePort", validateConsolePort }, options);
+    if (result.$case !== "consolePortValid") throw unexpected(`answered ${result.$case}`);
+  }
+
+  /**
+   * Has the agent open the instance's SPICE display and bring it through a tunnel; returns when it says that the tunnel
+   * stands. Throws TARGET_REFUSED where the display does not take the connection, else as `getSpiceEndpoint` does.
+   */
+  async openDisplay(instanceUuid: string, tunnel: TunnelTarget, options: AskOptions): Promise<void> {
+    const { tunnelAddress, tunnelSecret } = tunnel;
+    const openDisplay = { instanceUuid, tunnelAddress, tunnelSecret };
+    const result = await this.#ask({ $case: "openDisplay", openDisplay }, options);
+    if (result.$case !== "displayOpened") throw unexpected(`answered ${result.$case}`);
+  }
+
+  /** Calls back once when the stream is gone, at once where it already is. The returned function takes the wish back. */
+  onClosed(listener: () => void): () => void {
+    if (this.#state === "closed") {
+      listener();
+      return () => undefined;
+    }
+    this.#onClosed.add(listener);
+    return () => this.#onClosed.delete(listener);
   }
 
   /** Hands the agent's answer to whoever waits for it; an answer nobody waits for is counted. */
@@ -108,6 +155,8 @@ export class AgentLink {
   close(error: ServiceError): void {
     this.#state = "closed";
     for (const pending of this.#pending.values()) pending.reject(error);
+    for (const listener of this.#onClosed) listener();
+    this.#onClosed.clear();
   }
 
   async #ask(operation: Operation, options: AskOptions): Promise<Result> {

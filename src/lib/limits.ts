@@ -91,6 +91,8 @@ export const OPEN_DISPLAY_MS = 5_000;
 export const TUNNEL_HANDSHAKE_MS = 5_000;
 export const MAX_WAITING_TUNNELS = 1_024;
 export const MAX_TUNNEL_HEADER_BYTES = 4_096;
+/** Without traffic for so long a tunnel is probed by the kernel; ten probes without an answer, a second each, end it. */
+export const TUNNEL_KEEPALIVE_MS = 8_000;
 
 // Viewers.
 export const MAX_REDEEM_BODY_BYTES = 1_024;
@@ -99,8 +101,12 @@ export const MAX_HTTP_HEADER_BYTES = 16_384;
 export const HTTP_REQUEST_MS = 10_000;
 export const HTTP_KEEP_ALIVE_MS = 5_000;
 export const MAX_HTTP_CONNECTIONS = 12_000;
+/** SPICE's link message with its header; clients send about 50. */
+export const MAX_SPICE_LINK_BYTES = 256;
 /** One message of a viewer; spice-html5 sends no more than a file's chunk of 64 KiB. */
 export const MAX_VIEWER_MESSAGE_BYTES = 1024 * 1024;
+/** Pieces of one message: each costs more memory than its bytes. */
+export const MAX_VIEWER_FRAGMENTS = 1_024;
 /** How long a viewer may take for its link message. */
 export const VIEWER_SPEAKS_MS = 10_000;
 export const VIEWER_PING_MS = 10_000;
@@ -110,6 +116,8 @@ export const VIEWER_SILENT_MS = 20_000;
 export const CLOSE_HANDSHAKE_MS = 2_000;
 /** Waiting in the socket towards a viewer before the display is held back. */
 export const VIEWER_BUFFER_BYTES = 256 * 1024;
+/** Waiting in the stream towards a display before its viewer is held back. */
+export const DISPLAY_BUFFER_BYTES = 256 * 1024;
 
 // Sessions.
 /** How long the end of a display waits for the hypervisor's word on the machine. */

@@ -53,6 +53,47 @@ describe("AgentLink", () => {
     expect(await answer).to.deep.equal(ENDPOINT);
   });
 
+  it("asks whether the display is where it was, 0 standing for a port that is not compared", async () => {
+    const { link, sent } = setUp();
+    const answers = [{ port: 5900 }, { tlsPort: 5901 }, {}].map((ports) => link.validateConsolePort("u", ports, ask()));
+    const asked = sent.map((message) => (message.$case === "request" ? message.request.operation : undefined));
+    expect(asked).to.deep.equal([
+      { $case: "validateConsolePort", validateConsolePort: { instanceUuid: "u", port: 5900, tlsPort: 0 } },
+      { $case: "validateConsolePort", validateConsolePort: { instanceUuid: "u", port: 0, tlsPort: 5901 } },
+      { $case: "validateConsolePort", validateConsolePort: { instanceUuid: "u", port: 0, tlsPort: 0 } },
+    ]);
+    link.receive({ id: 1n, result: { $case: "consolePortValid", consolePortValid: {} } });
+    await answers[0];
+    const failure = { reason: FailureReason.FAILURE_REASON_TARGET_CHANGED, message: "" };
+    link.receive({ id: 2n, result: { $case: "failure", failure } });
+    expect(await rejectionOf(answers[1]!)).to.have.property("reason", "TARGET_CHANGED");
+    link.receive({ id: 3n, result: { $case: "displayOpened", displayOpened: {} } });
+    expect(await rejectionOf(answers[2]!)).to.have.property("reason", "INTERNAL");
+  });
+
+  it("has a display brought to a tunnel", async () => {
+    const { link, sent } = setUp();
+    const tunnel = { tunnelAddress: "127.0.0.1:50053", tunnelSecret: "s" };
+    const answers = [link.openDisplay("u", tunnel, ask()), link.openDisplay("u", tunnel, ask())];
+    const operation = { $case: "openDisplay", openDisplay: { instanceUuid: "u", ...tunnel } };
+    expect(sent[0]).to.have.nested.property("request.operation").that.deep.equals(operation);
+    link.receive({ id: 1n, result: { $case: "displayOpened", displayOpened: {} } });
+    await answers[0];
+    link.receive({ id: 2n, result: { $case: "consolePortValid", consolePortValid: {} } });
+    expect(await rejectionOf(answers[1]!)).to.have.property("reason", "INTERNAL");
+  });
+
+  it("says once that the stream is gone, also to who asks later, not to who took the wish back", () => {
+    const { link } = setUp();
+    const heard: string[] = [];
+    link.onClosed(() => heard.push("before"));
+    link.onClosed(() => heard.push("taken back"))();
+    link.close(new ServiceError("AGENT_UNAVAILABLE", "gone"));
+    link.close(new ServiceError("AGENT_UNAVAILABLE", "gone"));
+    link.onClosed(() => heard.push("after"));
+    expect(heard).to.deep.equal(["before", "after"]);
+  });
+
   it("keeps answers apart, in whatever order they come", async () => {
     const { link } = setUp();
     const first = link.getSpiceEndpoint("a", ask());

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where agents bring the displays that they opened; agent.proto (OpenDisplay) is the specification. Whoever wants a
+// display expects a secret here first; the connection that names it is theirs. Of displays and agents it knows nothing.
+import { createHash, randomBytes } from "node:crypto";
+import type { IncomingMessage, Server } from "node:http";
+import { createServer, STATUS_CODES } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { waitAtMost } from "../lib/deadline.js";
+import {
+  MAX_HTTP_CONNECTIONS,
+  MAX_TUNNEL_HEADER_BYTES,
+  MAX_WAITING_TUNNELS,
+  TUNNEL_HANDSHAKE_MS,
+  TUNNEL_KEEPALIVE_MS,
+} from "../lib/limits.js";
+import type { Part } from "../lib/lifecycle.js";
+import type { Address } from "../lib/listen-address.js";
+import { formatAddress } from "../lib/listen-address.js";
+import type { Log } from "../lib/log.js";
+import { ServiceError } from "../lib/service-error.js";
+
+const PROTOCOL = "spicegate-tunnel";
+const SECRET_BYTES = 32;
+
+/** What the listener needs. */
+export interface TunnelListenerOptions {
+  readonly listen: Address;
+  readonly log: Log;
+}
+
+/** How long a tunnel is expected. */
+export interface ExpectOptions {
+  readonly ms: number;
+  /** Stops expecting it: from then on its secret is refused. */
+  readonly signal: AbortSignal;
+}
+
+/** A tunnel that may come. */
+export interface ExpectedTunnel {
+  /** host:port to dial. */
+  readonly address: string;
+  /** 256 random bits, base64url; good for one tunnel. */
+  readonly secret: string;
+  /**
+   * The tunnel, upgraded and with an error listener; what it brings is held back until somebody reads. Fails with
+   * AGENT_TIMEOUT, DRAINING or the signal's error. It may fail before anybody listens.
+   */
+  readonly arrived: Promise<Socket>;
+}
+
+interface Waiting {
+  readonly resolve: (tunnel: Socket) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The HTTP/1.1 server that takes tunnels and nothing else. */
+export class TunnelListener implements Part {
+  readonly #options: TunnelListenerOptions;
+  readonly #server: Server;
+  /** By the hash of the secret: looking up what a stranger sent says nothing about a secret by its time. */
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #tunnels = new Set<Socket>();
+  #state: "new" | "listening" | "stopped" = "new";
+
+  constructor(options: TunnelListenerOptions) {
+    this.#options = options;
+    this.#server = createServer({
+      headersTimeout: TUNNEL_HANDSHAKE_MS,
+      requestTimeout: TUNNEL_HANDSHAKE_MS,
+      // Node looks for requests that are late only now and then, by default twice a minute.
+      connectionsCheckingInterval: TUNNEL_HANDSHAKE_MS / 5,
+      maxHeaderSize: MAX_TUNNEL_HEADER_BYTES,
+      keepAlive: true,
+      keepAliveInitialDelay: TUNNEL_KEEPALIVE_MS,
+      noDelay: true,
+    });
+    this.#server.maxConnections = MAX_HTTP_CONNECTIONS + MAX_WAITING_TUNNELS;
+    this.#server.on("request", (request, response) => {
+      response.writeHead(unfitStatus(request), { connection: "close" }).end();
+    });
+    this.#server.on("upgrade", (request, _socket, head) => this.#take(request, head));
+  }
+
+  async start(): Promise<void> {
+    const { listen, log } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      const fail = (error: Error): void =>
+        reject(new Error(`tunnels cannot be taken on ${formatAddress(listen)}: ${error.message}`));
+      this.#server.once("error", fail);
+      this.#server.listen(listen.port, listen.host, () => {
+        this.#server.off("error", fail);
+        resolve();
+      });
+    });
+    this.#state = "listening";
+    log.info({ listen: this.address }, "tunnel listener listens");
+  }
+
+  /** host:port where it listens, with the real port where the setting was 0. */
+  get address(): string {
+    const port = (this.#server.address() as AddressInfo | null)?.port ?? this.#options.listen.port;
+    return formatAddress({ host: this.#options.listen.host, port });
+  }
+
+  /** Tunnels that are open. */
+  get openTunnels(): number {
+    return this.#tunnels.size;
+  }
+
+  /** Tunnels that are expected. */
+  get waitingTunnels(): number {
+    return this.#waiting.size;
+  }
+
+  /** Lets one tunnel in. Throws LIMITED where too many are expected already, and DRAINING where nothing listens. */
+  expect({ ms, signal }: ExpectOptions): ExpectedTunnel {
+    if (this.#state !== "listening") throw draining();
+    if (this.#waiting.size >= MAX_WAITING_TUNNELS)
+      throw new ServiceError("LIMITED", "too many displays are being opened");
+    const secret = randomBytes(SECRET_BYTES).toString("base64url");
+    const key = hashOf(secret);
+    const expired = (): ServiceError => new ServiceError("AGENT_TIMEOUT", `no display was brought within ${ms} ms`);
+    const came = new Promise<Socket>((resolve, reject) => this.#waiting.set(key, { resolve, reject }));
+    const arrived = waitAtMost({ ms, expired, signal }, () => came).finally(() => this.#waiting.delete(key));
+    arrived.catch(() => came.then((tunnel) => tunnel.destroy()).catch(() => undefined));
+    return { address: this.address, secret, arrived };
+  }
+
+  /** Takes no more, gives up what is expected and cuts what is open. A second call does nothing. */
+  async stop(): Promise<void> {
+    if (this.#state !== "listening") return;
+    this.#state = "stopped";
+    for (const { reject } of this.#waiting.values()) reject(draining());
+    for (const tunnel of this.#tunnels) tunnel.destroy();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  #take(request: IncomingMessage, head: Buffer): void {
+    const { socket } = request;
+    // From here on the server does not look after the connection: without this a reset would end the process.
+    socket.on("error", () => socket.destroy());
+    if (!isTunnel(request)) return refuse(socket, unfitStatus(request));
+    const waiting = this.#claim(request);
+    if (!waiting) {
+      this.#options.log.warn({ from: socket.remoteAddress }, "a tunnel came that nobody expects");
+      return refuse(socket, 403);
+    }
+    this.#tunnels.add(socket);
+    socket.once("close", () => this.#tunnels.delete(socket));
+    // A server's connections may stay half open; here the end of one side is the end of both.
+    socket.allowHalfOpen = false;
+    if (head.length > 0) socket.unshift(head);
+    socket.write(`HTTP/1.1 101 ${STATUS_CODES[101]}\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`);
+    waiting.resolve(socket);
+  }
+
+  /** Whoever expects this tunnel; they expect it no longer. */
+  #claim(request: IncomingMessage): Waiting | undefined {
+    const secret = request.headers["x-spicegate-tunnel-secret"];
+    if (typeof secret !== "string") return undefined;
+    const key = hashOf(secret);
+    const waiting = this.#waiting.get(key);
+    this.#waiting.delete(key);
+    return waiting;
+  }
+}
+
+function isTunnel({ method, url, headers }: IncomingMessage): boolean {
+  return method === "GET" && url === "/tunnel" && headers.upgrade?.toLowerCase() === PROTOCOL;
+}
+
+function unfitStatus({ method }: IncomingMessage): number {
+  return method === "GET" ? 404 : 405;
+}
+
+/** Answers and closes: `end` alone would leave the connection open as long as the other side likes. */
+function refuse(socket: Socket, status: number): void {
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  socket.destroySoon();
+}
+
+function hashOf(secret: string): string {
+  return createHash("sha256").update(secret).digest("base64url");
+}
+
+function draining(): ServiceError {
+  return new ServiceError("DRAINING", "this controller is stopping");
+}
