@@ -79,6 +79,17 @@ export class AgentLink {
     return result.spiceEndpoint;
   }
 
+  /** Fails as getSpiceEndpoint, or with TARGET_CHANGED where the display is not the one with these ports. */
+  async validateConsolePort(
+    instanceUuid: string,
+    { port = 0, tlsPort = 0 }: { readonly port?: number | undefined; readonly tlsPort?: number | undefined },
+    options: AskOptions,
+  ): Promise<void> {
+    const validateConsolePort = { instanceUuid, port, tlsPort };
+    const result = await this.#ask({ $case: "validateConsolePort", validateConsolePort }, options);
+    if (result.$case !== "consolePortValid") throw unexpected(`answered ${result.$case}`);
+  }
+
   /** Hands the agent's answer to whoever waits for it; an answer nobody waits for is counted. */
   receive(reply: Reply): void {
     const pending = this.#pending.get(reply.id);

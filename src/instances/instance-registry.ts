@@ -6,6 +6,8 @@
 
 import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
+import { pageOf } from "../db/page-token.js";
+import type { Page, PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
 import { databaseUnavailable } from "../db/postgres-errors.js";
 import { Slots } from "../db/slots.js";
@@ -44,14 +46,11 @@ import type {
   InstanceFault,
   InstanceFilters,
   InstanceRegistration,
-  Page,
-  PageRequest,
   RecordedFault,
 } from "./instance.js";
 import { InventoryProgress } from "./inventory-progress.js";
 import { purgeClaims, purgeControllers, purgeTombstones, purgeUndefined } from "./inventory-purge.js";
 import type { OwnershipRules } from "./ownership.js";
-import { pageOf } from "./page-token.js";
 import { ReportStore } from "./report-store.js";
 import type { ReportResult } from "./report-store.js";
 
