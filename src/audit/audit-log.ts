@@ -61,12 +61,13 @@ export function insertAudit(row: AuditExpressions, source = ""): string {
     ${source}`;
 }
 
-/** Something that policy refused. */
+/** Something that was refused. */
 export interface Refusal {
   readonly actor: AuditActor;
   readonly reason: ErrorReason;
   readonly instanceUuid?: string | undefined;
   readonly consoleType?: string | undefined;
+  readonly sessionId?: string | undefined;
 }
 
 const REFUSED = insertAudit({
@@ -75,6 +76,7 @@ const REFUSED = insertAudit({
   reason: "$5::text",
   instanceUuid: "$6::uuid",
   consoleType: "$7::text",
+  sessionId: "$8::text",
 });
 
 /** Records what has no statement of its own. */
@@ -86,8 +88,9 @@ export class AuditLog {
   }
 
   /** Throws DATABASE_UNAVAILABLE where the row could not be written. */
-  async recordRefusal({ actor, reason, instanceUuid, consoleType }: Refusal): Promise<void> {
-    const values = [...actorValues(actor), reason, instanceUuid ?? null, consoleType ?? null];
+  async recordRefusal(refusal: Refusal): Promise<void> {
+    const { actor, reason, instanceUuid, consoleType, sessionId } = refusal;
+    const values = [...actorValues(actor), reason, instanceUuid ?? null, consoleType ?? null, sessionId ?? null];
     await this.#database.query({ name: "audit-refused", text: REFUSED, values });
   }
 }
