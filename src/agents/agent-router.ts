@@ -31,6 +31,7 @@ export class AgentRouter implements Part {
   readonly #clock: Clock;
   readonly #links = new Map<string, AgentLink>();
   readonly #replacedAt = new Map<string, number[]>();
+  readonly #listeners = new Set<(host: string) => void>();
   #draining = false;
 
   constructor({ log, metrics, clock = systemClock }: AgentRouterOptions) {
@@ -67,7 +68,14 @@ export class AgentRouter implements Part {
     if (this.#links.get(host) !== link) return false;
     this.#links.delete(host);
     this.#metrics.agentsConnected.set(this.#links.size);
+    for (const listener of this.#listeners) listener(host);
     return true;
+  }
+
+  /** Calls back for each host that has lost its live stream, not for one whose stream was replaced. Returns the way to stop it. */
+  onGone(listener: (host: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** The host's live agent, or AGENT_UNAVAILABLE at once. */

@@ -18,11 +18,10 @@ import type {
   InstanceChanges,
   InstanceFilters,
   InstanceRegistration,
-  PageRequest,
   PowerState,
   RecordedFault,
 } from "../instances/instance.js";
-import { MAX_HOST_LENGTH, MAX_NAME_LENGTH, MAX_PAGE_SIZE, MAX_PAGE_TOKEN_LENGTH } from "../lib/limits.js";
+import { MAX_HOST_LENGTH, MAX_NAME_LENGTH } from "../lib/limits.js";
 import { invalid, parseText, parseUuid } from "../lib/validate.js";
 
 const POWER_STATES = {
@@ -91,13 +90,6 @@ export function filtersFrom(request: ListInstancesRequest): InstanceFilters {
     name: orAny(parseText(request.name, { field: "name", most: MAX_NAME_LENGTH, free: true })),
     powerState: powerStateFrom(request.powerState),
   };
-}
-
-/** The page to read. Throws INVALID_ARGUMENT. */
-export function pageFrom(request: { readonly pageSize: number; readonly pageToken: string }): PageRequest {
-  if (request.pageSize > MAX_PAGE_SIZE) throw invalid("page_size", `must be at most ${MAX_PAGE_SIZE}`);
-  const token = parseText(request.pageToken, { field: "page_token", most: MAX_PAGE_TOKEN_LENGTH });
-  return { size: request.pageSize, token };
 }
 
 /** An instance for the wire. */

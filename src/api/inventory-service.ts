@@ -12,9 +12,9 @@ import {
   messageFromFault,
   messageFromHost,
   messageFromInstance,
-  pageFrom,
   registrationFrom,
 } from "./inventory-messages.js";
+import { pageFrom } from "./page-messages.js";
 
 /** Adds spicegate.inventory.v1.InventoryService to a server: decode, call one use case, encode. */
 export function addInventoryService(server: Server, handlers: UnaryHandlers, inventory: ManageInventory): void {

@@ -18,7 +18,8 @@ export interface AuditActor {
 export const SYSTEM_ACTOR: AuditActor = { subject: "spicegate", projectId: "", requestId: "", clientAddress: "" };
 
 /** What audit rows tell of. */
-export type AuditAction = "issued" | "looked-up" | "revoked" | "redeemed" | "refused" | "ended";
+export type AuditAction =
+  "issued" | "looked-up" | "revoked" | "redeemed" | "refused" | "ended" | "channel-opened" | "channel-closed";
 
 /** Subject, project, request id and client address of an actor as SQL expressions. */
 export type ActorExpressions = readonly [string, string, string, string];
@@ -35,6 +36,8 @@ export interface AuditExpressions {
   readonly consoleType?: string;
   readonly tokenId?: string;
   readonly tokenCount?: string;
+  readonly sessionId?: string;
+  readonly channelId?: string;
 }
 
 /** The actor as four parameters of a statement, the first of them at this position; `actorValues` are their values. */
@@ -50,19 +53,21 @@ export function actorValues(actor: AuditActor): readonly string[] {
 /** `insert into audit_events … select … <source>`: one row for each row of the source ("from issued"), or one row. */
 export function insertAudit(row: AuditExpressions, source = ""): string {
   return `insert into audit_events (action, subject, project_id, request_id, client_address,
-      reason, instance_uuid, host, console_type, token_id, token_count)
+      reason, instance_uuid, host, console_type, token_id, token_count, session_id, channel_id)
     select '${row.action}', ${row.actor.join(", ")},
       ${row.reason ?? "''"}, ${row.instanceUuid ?? "null::uuid"}, ${row.host ?? "null::text"},
-      ${row.consoleType ?? "null::text"}, ${row.tokenId ?? "null::bigint"}, ${row.tokenCount ?? "null::integer"}
+      ${row.consoleType ?? "null::text"}, ${row.tokenId ?? "null::bigint"}, ${row.tokenCount ?? "null::integer"},
+      ${row.sessionId ?? "null::text"}, ${row.channelId ?? "null::bigint"}
     ${source}`;
 }
 
-/** Something that policy refused. */
+/** Something that was refused. */
 export interface Refusal {
   readonly actor: AuditActor;
   readonly reason: ErrorReason;
   readonly instanceUuid?: string | undefined;
   readonly consoleType?: string | undefined;
+  readonly sessionId?: string | undefined;
 }
 
 const REFUSED = insertAudit({
@@ -71,6 +76,7 @@ const REFUSED = insertAudit({
   reason: "$5::text",
   instanceUuid: "$6::uuid",
   consoleType: "$7::text",
+  sessionId: "$8::text",
 });
 
 /** Records what has no statement of its own. */
@@ -82,8 +88,9 @@ export class AuditLog {
   }
 
   /** Throws DATABASE_UNAVAILABLE where the row could not be written. */
-  async recordRefusal({ actor, reason, instanceUuid, consoleType }: Refusal): Promise<void> {
-    const values = [...actorValues(actor), reason, instanceUuid ?? null, consoleType ?? null];
+  async recordRefusal(refusal: Refusal): Promise<void> {
+    const { actor, reason, instanceUuid, consoleType, sessionId } = refusal;
+    const values = [...actorValues(actor), reason, instanceUuid ?? null, consoleType ?? null, sessionId ?? null];
     await this.#database.query({ name: "audit-refused", text: REFUSED, values });
   }
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What callers may see and change of instances and hosts. The rules of who owns which column are the registry's.
+import type { Page, PageRequest } from "../db/page-token.js";
 import type { Host } from "../instances/host.js";
 import type {
   Instance,
   InstanceChanges,
   InstanceFilters,
   InstanceRegistration,
-  Page,
-  PageRequest,
   RecordedFault,
 } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";

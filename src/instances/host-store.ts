@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Querier } from "../db/connection.js";
+import { pageSize, pageStart } from "../db/page-token.js";
+import type { PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
 import { PURGE_BATCH } from "../lib/limits.js";
 import type { HostHello, HostStream, HypervisorReport } from "./host.js";
-import type { Instance, PageRequest } from "./instance.js";
+import type { Instance } from "./instance.js";
 import { readInstances, settle } from "./ownership.js";
 import type { OwnershipRules } from "./ownership.js";
-import { pageSize, pageStart } from "./page-token.js";
 
 // One generation per (host, process): whoever comes first counts up, the same process again does not. The row of a
 // controller is its heartbeat's business; here it only must exist.

@@ -6,6 +6,8 @@
 
 import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
+import { pageOf } from "../db/page-token.js";
+import type { Page, PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
 import { databaseUnavailable } from "../db/postgres-errors.js";
 import { Slots } from "../db/slots.js";
@@ -36,6 +38,8 @@ import type {
   ReportOutcome,
   SnapshotReport,
 } from "./host.js";
+import { endByEvent, endBySnapshot } from "./instance-change.js";
+import type { InstanceChange, InstanceEnd } from "./instance-change.js";
 import { InstanceMemory } from "./instance-memory.js";
 import { InstanceStore } from "./instance-store.js";
 import type {
@@ -44,14 +48,11 @@ import type {
   InstanceFault,
   InstanceFilters,
   InstanceRegistration,
-  Page,
-  PageRequest,
   RecordedFault,
 } from "./instance.js";
 import { InventoryProgress } from "./inventory-progress.js";
 import { purgeClaims, purgeControllers, purgeTombstones, purgeUndefined } from "./inventory-purge.js";
 import type { OwnershipRules } from "./ownership.js";
-import { pageOf } from "./page-token.js";
 import { ReportStore } from "./report-store.js";
 import type { ReportResult } from "./report-store.js";
 
@@ -79,6 +80,7 @@ export class InstanceRegistry implements Part {
   readonly #faults: FaultRecorder;
   readonly #agentsShare: Slots;
   readonly #stopping = new AbortController();
+  readonly #listeners = new Set<(change: InstanceChange) => void>();
   #unsubscribe: () => void = () => undefined;
   #loading: Promise<void> | undefined;
 
@@ -108,6 +110,15 @@ export class InstanceRegistry implements Part {
     this.#stopping.abort();
     await this.#loading;
     await this.#faults.stop();
+  }
+
+  /**
+   * Calls back for each instance that stopped, crashed or was deleted by what this controller was told first; what
+   * another one was told, that one tells. Returns the way to stop it.
+   */
+  onChange(listener: (change: InstanceChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** True once the memory has been filled for the first time. */
@@ -190,7 +201,13 @@ export class InstanceRegistry implements Part {
       this.#reports.applySnapshot({ ...report, host, generation }, this.#memory.onHost(host)),
     );
     if (result.outcome !== "superseded") this.#progress.completed(stream);
-    return this.#remember(result);
+    const before = new Map(result.instances.map(({ uuid }) => [uuid, this.#memory.find(uuid)]));
+    const outcome = this.#remember(result);
+    if (outcome !== "applied") return outcome;
+    for (const instance of result.instances) {
+      this.#tell(instance.uuid, endBySnapshot(host, before.get(instance.uuid), instance));
+    }
+    return outcome;
   }
 
   /** Applies one change. Await each report of a stream before the next. */
@@ -200,7 +217,11 @@ export class InstanceRegistry implements Part {
   ): Promise<ReportOutcome> {
     checkSequence(report.sequence);
     const { host, generation } = stream;
-    return this.#remember(await this.#inAgentsShare(() => this.#reports.applyEvent({ ...report, host, generation })));
+    const result = await this.#inAgentsShare(() => this.#reports.applyEvent({ ...report, host, generation }));
+    const outcome = this.#remember(result);
+    const { uuid } = report.domain;
+    if (outcome === "applied") this.#tell(uuid, endByEvent(report.kind, host, this.#memory.find(uuid)));
+    return outcome;
   }
 
   /** Creates, replaces or revives the orchestrator's half; twice the same changes nothing. */
@@ -217,6 +238,7 @@ export class InstanceRegistry implements Part {
   async delete(uuid: string, actor: AuditActor): Promise<number> {
     const { tombstone, tokens } = await this.#instances.delete(uuid, actor);
     this.#memory.take([tombstone]);
+    this.#tell(uuid, "deleted");
     return tokens;
   }
 
@@ -280,7 +302,14 @@ export class InstanceRegistry implements Part {
   async #purgeUndefined(querier: Querier): Promise<number> {
     const uuids = await purgeUndefined(querier);
     this.#memory.drop(uuids);
+    for (const uuid of uuids) this.#tell(uuid, "deleted");
     return uuids.length;
+  }
+
+  #tell(uuid: string, kind: InstanceEnd | undefined): void {
+    if (kind === undefined) return;
+    const change = { uuid, kind, instance: this.#memory.find(uuid) };
+    for (const listener of this.#listeners) listener(change);
   }
 
   #remember({ outcome, instances }: ReportResult): ReportOutcome {

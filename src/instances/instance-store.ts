@@ -2,20 +2,14 @@
 import { SYSTEM_ACTOR, actorParameters, actorValues, insertAudit } from "../audit/audit-log.js";
 import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
+import { pageOf, pageSize, pageStart } from "../db/page-token.js";
+import type { Page, PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
 import { ServiceError } from "../lib/service-error.js";
 import { invalid } from "../lib/validate.js";
-import type {
-  Instance,
-  InstanceChanges,
-  InstanceFilters,
-  InstanceRegistration,
-  Page,
-  PageRequest,
-} from "./instance.js";
+import type { Instance, InstanceChanges, InstanceFilters, InstanceRegistration } from "./instance.js";
 import { lockInstances, readInstances, revokeMoved, settle } from "./ownership.js";
 import type { OwnershipRules } from "./ownership.js";
-import { pageOf, pageSize, pageStart } from "./page-token.js";
 import { INSTANCE_COLUMN_LIST, INSTANCE_COLUMNS, instanceFromRow } from "./rows.js";
 import type { InstanceRow } from "./rows.js";
 

@@ -59,21 +59,6 @@ export interface InstanceFilters {
   readonly powerState?: PowerState | undefined;
 }
 
-/** One page of a list. */
-export interface Page<T> {
-  readonly items: readonly T[];
-  /** Empty on the last page. */
-  readonly nextPageToken: string;
-}
-
-/** Which page to read. */
-export interface PageRequest {
-  /** 0: the default of 100; more than 1,000 is taken as 1,000. */
-  readonly size: number;
-  /** Empty, or the token of the page before, which was asked for with the same filters. */
-  readonly token: string;
-}
-
 /** A failure on the host's side while a console was asked for. */
 export interface InstanceFault {
   readonly instanceUuid: string;

@@ -125,8 +125,15 @@ export const WHY_ENDED_MS = 3_000;
 /** How often counts are written and the ends of sessions on other controllers looked for. */
 export const SESSION_SYNC_MS = 1_000;
 export const SESSION_KEPT_DAYS = 7;
+/** How long the answer to the statement that opens a channel may still be on its way. */
+export const CHANNEL_SETTLES_MS = 10_000;
+/** Refusals of viewers that wait to be written to the audit, and how many a second are; all are counted. */
+export const MAX_PENDING_REFUSALS = 100;
+export const REFUSALS_PER_SECOND = 10;
 export const MAX_CHANNELS_SHOWN = 100;
 export const MAX_WATCHERS = 256;
+/** How long a watcher may take to read what it was sent. */
+export const WATCHER_READS_MS = 30_000;
 /** Sessions that a watcher has not taken yet. */
 export const MAX_WATCH_BACKLOG = 10_000;
 

@@ -16,6 +16,12 @@ export interface ControllerMetrics {
   readonly instances: Gauge;
   readonly ownershipConflicts: Gauge;
   readonly databaseUp: Gauge;
+  readonly sessionsOpen: Gauge;
+  readonly channelsOpen: Gauge<"type">;
+  readonly channelBytes: Counter<"direction">;
+  readonly refusals: Counter<"reason">;
+  readonly firstByteSeconds: Histogram;
+  readonly watches: Gauge;
 }
 
 /** Registers the controller's metrics. Called once per registry. */
@@ -23,7 +29,8 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
   const registers = [registry];
   const counter = <T extends string>(name: string, help: string, labelNames: T[] = []): Counter<T> =>
     new Counter({ name: `spicegate_${name}`, help, labelNames, registers });
-  const gauge = (name: string, help: string): Gauge => new Gauge({ name: `spicegate_${name}`, help, registers });
+  const gauge = <T extends string = string>(name: string, help: string, labelNames: T[] = []): Gauge<T> =>
+    new Gauge({ name: `spicegate_${name}`, help, labelNames, registers });
   const seconds = <T extends string>(name: string, help: string, labelNames: T[]): Histogram<T> =>
     new Histogram({ name: `spicegate_${name}`, help, labelNames, buckets: LATENCY_BUCKETS, registers });
   return {
@@ -58,5 +65,25 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       "Instances that two hosts say they run; look for a machine that runs twice.",
     ),
     databaseUp: gauge("database_up", "1 while Postgres answers, else 0."),
+    sessionsOpen: gauge("sessions_open", "Sessions with a channel on this controller."),
+    channelsOpen: gauge(
+      "channels_open",
+      "Channels on this controller, by type (unknown until the viewer has said it).",
+      ["type"],
+    ),
+    channelBytes: counter(
+      "channel_bytes_total",
+      "Bytes that channels have carried, by direction (to_machine, to_viewer).",
+      ["direction"],
+    ),
+    refusals: counter("viewer_refusals_total", "Viewers that were refused a session or a channel, by reason.", [
+      "reason",
+    ]),
+    firstByteSeconds: seconds(
+      "channel_first_byte_seconds",
+      "Time from a viewer's asking for a channel to the machine's first byte.",
+      [],
+    ),
+    watches: gauge("watches_open", "Calls that are watching sessions."),
   };
 }

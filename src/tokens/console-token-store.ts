@@ -17,6 +17,25 @@ export interface ConsoleTarget {
   readonly internalAccessPath: string | undefined;
 }
 
+/** A token as a viewer brings it. */
+export interface PresentedToken {
+  readonly instanceUuid: string;
+  readonly consoleType: string;
+  /** The ports of the display that it was issued for; undefined where that has none. */
+  readonly port: number | undefined;
+  readonly tlsPort: number | undefined;
+  /** Who asked for it. */
+  readonly subject: string;
+  readonly state: "usable" | "used" | "expired";
+}
+
+const INSPECT = `
+  select instance_uuid as "instanceUuid", console_type as "consoleType", port, tls_port as "tlsPort",
+    created_by as subject,
+    case when expires <= extract(epoch from now()) then 'expired' when redeemed_at is not null then 'used'
+      else 'usable' end as state
+  from console_auth_tokens where token_hash = $1::text`;
+
 // Strictly greater, as Nova compares: in the second named by expires the token is already refused.
 const LOOK_UP = `
   with found as (
@@ -82,6 +101,17 @@ export class ConsoleTokenStore {
       tlsPort: row.tlsPort ?? undefined,
       internalAccessPath: row.internalAccessPath ?? undefined,
     };
+  }
+
+  /** A token with its state, used and expired ones too; undefined for one that never was or is forgotten. */
+  async inspect(tokenHash: string): Promise<PresentedToken | undefined> {
+    type Row = { readonly [Key in keyof PresentedToken]: Exclude<PresentedToken[Key], undefined> | null };
+    const [row] = await this.#database.query<Row & PresentedToken>({
+      name: "tokens-inspect",
+      text: INSPECT,
+      values: [tokenHash],
+    });
+    return row && { ...row, port: row.port ?? undefined, tlsPort: row.tlsPort ?? undefined };
   }
 
   /** Deletes the unredeemed tokens of an instance and says how many; a second call answers 0. */

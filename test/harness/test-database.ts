@@ -120,7 +120,7 @@ export class TestDatabase {
   /** Empties every table but the one that names the schema's version. */
   async clear(): Promise<void> {
     await this.sql(`truncate controllers, hosts, instances, instance_faults, domain_claims, agent_streams,
-      console_auth_tokens, audit_events`);
+      console_auth_tokens, console_sessions, session_channels, audit_events`);
   }
 
   async stop(): Promise<void> {

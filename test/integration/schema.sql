@@ -20,7 +20,9 @@ create table audit_events (
   host text,
   console_type text,
   token_id bigint,
-  token_count integer
+  token_count integer,
+  session_id text,
+  channel_id bigint
 );
 create table console_auth_tokens (
   created_at timestamp with time zone default now(),
@@ -37,6 +39,29 @@ create table console_auth_tokens (
   access_url_base character varying(255),
   created_by text not null default ''::text,
   redeemed_at timestamp with time zone
+);
+create table console_sessions (
+  session_id text not null,
+  number bigint not null generated always as identity,
+  proof_hash text not null,
+  token_id bigint not null,
+  instance_uuid uuid not null,
+  instance_name text not null,
+  project_id text not null,
+  host text not null,
+  console_type text not null,
+  subject text not null,
+  client_address text not null,
+  request_id text not null,
+  opened_at timestamp with time zone not null default now(),
+  last_input_at timestamp with time zone,
+  expires_at timestamp with time zone,
+  open_channels integer not null default 0,
+  empty_since timestamp with time zone default now(),
+  ended_at timestamp with time zone,
+  end_reason text,
+  ended_by text not null default ''::text,
+  changed_in xid8 not null default pg_current_xact_id()
 );
 create table controllers (
   controller_id text not null,
@@ -108,14 +133,34 @@ create table schema_compat (
   version integer not null,
   min_reader integer not null
 );
+create table session_channels (
+  channel_id bigint not null generated always as identity,
+  session_id text not null,
+  controller_id text not null,
+  channel_type integer,
+  channel_number integer,
+  client_address text not null,
+  opened_at timestamp with time zone not null default now(),
+  closed_at timestamp with time zone,
+  close_reason text,
+  bytes_to_machine bigint not null default 0,
+  bytes_to_viewer bigint not null default 0
+);
 alter table agent_streams add constraint agent_streams_pkey PRIMARY KEY (host, controller_id);
 alter table agent_streams add constraint agent_streams_stream_id_key UNIQUE (stream_id);
-alter table audit_events add constraint audit_events_action_check CHECK ((action = ANY (ARRAY['issued'::text, 'looked-up'::text, 'revoked'::text, 'redeemed'::text, 'refused'::text, 'ended'::text])));
+alter table audit_events add constraint audit_events_action_check CHECK ((action = ANY (ARRAY['issued'::text, 'looked-up'::text, 'revoked'::text, 'redeemed'::text, 'refused'::text, 'ended'::text, 'channel-opened'::text, 'channel-closed'::text])));
 alter table audit_events add constraint audit_events_pkey PRIMARY KEY (event_id);
 alter table console_auth_tokens add constraint console_auth_tokens_pkey PRIMARY KEY (id);
 alter table console_auth_tokens add constraint console_auth_tokens_port_check CHECK (((port >= 1) AND (port <= 65535)));
 alter table console_auth_tokens add constraint console_auth_tokens_tls_port_check CHECK (((tls_port >= 1) AND (tls_port <= 65535)));
 alter table console_auth_tokens add constraint console_auth_tokens_token_hash_key UNIQUE (token_hash);
+alter table console_sessions add constraint console_sessions_empty_since_check CHECK (((empty_since IS NULL) = (open_channels > 0)));
+alter table console_sessions add constraint console_sessions_end_reason_check CHECK ((end_reason = ANY (ARRAY['TERMINATED'::text, 'INSTANCE_STOPPED'::text, 'INSTANCE_CRASHED'::text, 'INSTANCE_DELETED'::text, 'SESSION_EXPIRED'::text, 'IDLE'::text, 'TAKEN_OVER'::text, 'ABANDONED'::text])));
+alter table console_sessions add constraint console_sessions_ended_at_check CHECK (((ended_at IS NULL) = (end_reason IS NULL)));
+alter table console_sessions add constraint console_sessions_number_key UNIQUE (number);
+alter table console_sessions add constraint console_sessions_open_channels_check CHECK ((open_channels >= 0));
+alter table console_sessions add constraint console_sessions_pkey PRIMARY KEY (session_id);
+alter table console_sessions add constraint console_sessions_proof_hash_key UNIQUE (proof_hash);
 alter table controllers add constraint controllers_pkey PRIMARY KEY (controller_id);
 alter table domain_claims add constraint domain_claims_pkey PRIMARY KEY (host, instance_uuid);
 alter table domain_claims add constraint domain_claims_power_state_check CHECK ((power_state = ANY (ARRAY['running'::text, 'paused'::text, 'shut-off'::text, 'saved'::text, 'crashed'::text, 'suspended'::text, 'incoming'::text, 'unknown'::text])));
@@ -127,16 +172,31 @@ alter table instances add constraint instances_pkey PRIMARY KEY (instance_uuid);
 alter table instances add constraint instances_power_state_check CHECK ((power_state = ANY (ARRAY['running'::text, 'paused'::text, 'shut-off'::text, 'saved'::text, 'crashed'::text, 'suspended'::text, 'incoming'::text, 'unknown'::text])));
 alter table schema_compat add constraint schema_compat_only_row_check CHECK (only_row);
 alter table schema_compat add constraint schema_compat_pkey PRIMARY KEY (only_row);
+alter table session_channels add constraint session_channels_closed_at_check CHECK (((closed_at IS NULL) = (close_reason IS NULL)));
+alter table session_channels add constraint session_channels_pkey PRIMARY KEY (channel_id);
 alter table agent_streams add constraint agent_streams_controller_id_fkey FOREIGN KEY (controller_id) REFERENCES controllers(controller_id) ON DELETE CASCADE;
 alter table agent_streams add constraint agent_streams_host_fkey FOREIGN KEY (host) REFERENCES hosts(host) ON DELETE CASCADE;
 alter table domain_claims add constraint domain_claims_host_fkey FOREIGN KEY (host) REFERENCES hosts(host) ON DELETE CASCADE;
 alter table instance_faults add constraint instance_faults_instance_uuid_fkey FOREIGN KEY (instance_uuid) REFERENCES instances(instance_uuid) ON DELETE CASCADE;
+alter table session_channels add constraint session_channels_session_id_fkey FOREIGN KEY (session_id) REFERENCES console_sessions(session_id) ON DELETE CASCADE;
 CREATE INDEX agent_streams_controller_id_idx ON agent_streams USING btree (controller_id);
 CREATE INDEX audit_events_instance_uuid_idx ON audit_events USING btree (instance_uuid, event_id);
+CREATE INDEX audit_events_occurred_at_idx ON audit_events USING btree (occurred_at);
+CREATE INDEX audit_events_session_id_idx ON audit_events USING btree (session_id, event_id) WHERE (session_id IS NOT NULL);
+CREATE INDEX audit_events_subject_idx ON audit_events USING btree (subject, event_id);
 CREATE INDEX console_auth_tokens_expires_idx ON console_auth_tokens USING btree (expires);
 CREATE INDEX console_auth_tokens_host_expires_idx ON console_auth_tokens USING btree (host, expires);
 CREATE INDEX console_auth_tokens_instance_uuid_idx ON console_auth_tokens USING btree (instance_uuid);
 CREATE INDEX console_auth_tokens_token_hash_instance_uuid_idx ON console_auth_tokens USING btree (token_hash, instance_uuid);
+CREATE INDEX console_sessions_changed_in_idx ON console_sessions USING btree (changed_in);
+CREATE INDEX console_sessions_empty_since_idx ON console_sessions USING btree (empty_since) WHERE ((ended_at IS NULL) AND (empty_since IS NOT NULL));
+CREATE INDEX console_sessions_ended_at_idx ON console_sessions USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX console_sessions_expires_at_idx ON console_sessions USING btree (expires_at) WHERE ((ended_at IS NULL) AND (expires_at IS NOT NULL));
+CREATE INDEX console_sessions_host_idx ON console_sessions USING btree (host, number);
+CREATE INDEX console_sessions_instance_uuid_idx ON console_sessions USING btree (instance_uuid, number);
+CREATE INDEX console_sessions_open_idx ON console_sessions USING btree (number) WHERE (ended_at IS NULL);
+CREATE INDEX console_sessions_project_id_idx ON console_sessions USING btree (project_id, number);
+CREATE INDEX console_sessions_subject_idx ON console_sessions USING btree (subject, number);
 CREATE INDEX domain_claims_gone_idx ON domain_claims USING btree (changed_at) WHERE gone;
 CREATE INDEX domain_claims_instance_uuid_idx ON domain_claims USING btree (instance_uuid);
 CREATE INDEX instance_faults_instance_uuid_idx ON instance_faults USING btree (instance_uuid, fault_id);
@@ -146,3 +206,5 @@ CREATE INDEX instances_host_idx ON instances USING btree (host, instance_uuid);
 CREATE INDEX instances_name_idx ON instances USING btree (name, instance_uuid);
 CREATE INDEX instances_project_id_idx ON instances USING btree (project_id, instance_uuid);
 CREATE INDEX instances_undefined_at_idx ON instances USING btree (undefined_at) WHERE (undefined_at IS NOT NULL);
+CREATE INDEX session_channels_open_idx ON session_channels USING btree (controller_id) WHERE (closed_at IS NULL);
+CREATE INDEX session_channels_session_id_idx ON session_channels USING btree (session_id, channel_id);

@@ -12,7 +12,6 @@ import {
   filtersFrom,
   messageFromHost,
   messageFromInstance,
-  pageFrom,
   registrationFrom,
 } from "../../../src/api/inventory-messages.js";
 import type { PowerState as Power } from "../../../src/instances/instance.js";
@@ -104,14 +103,6 @@ describe("filtersFrom", () => {
 
   it("refuses a power state that it does not know", () => {
     expect(fieldOf(() => filters({ powerState: 99 as PowerState }))).to.equal("power_state");
-  });
-});
-
-describe("pageFrom", () => {
-  it("bounds the size and the token", () => {
-    expect(pageFrom({ pageSize: 1_000, pageToken: "t" })).to.deep.equal({ size: 1_000, token: "t" });
-    expect(fieldOf(() => pageFrom({ pageSize: 1_001, pageToken: "" }))).to.equal("page_size");
-    expect(fieldOf(() => pageFrom({ pageSize: 1, pageToken: "t".repeat(1_025) }))).to.equal("page_token");
   });
 });
 

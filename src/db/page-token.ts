@@ -2,7 +2,21 @@
 import { createHash } from "node:crypto";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_PAGE_TOKEN_LENGTH } from "../lib/limits.js";
 import { invalid } from "../lib/validate.js";
-import type { Page, PageRequest } from "./instance.js";
+
+/** One page of a list. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
+/** Which page to read. */
+export interface PageRequest {
+  /** 0: the default of 100; more than 1,000 is taken as 1,000. */
+  readonly size: number;
+  /** Empty, or the token of the page before, which was asked for with the same filters. */
+  readonly token: string;
+}
 
 /** How many rows a page has. */
 export function pageSize(request: PageRequest): number {

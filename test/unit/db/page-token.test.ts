@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { pageOf, pageSize, pageStart } from "../../../src/instances/page-token.js";
+import { pageOf, pageSize, pageStart } from "../../../src/db/page-token.js";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../../src/lib/limits.js";
 
 const FIRST = { size: 2, token: "" };

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import { logAudit } from "../audit/audit-line.js";
+import type { AgentRouter } from "../agents/agent-router.js";
+import type { Displays } from "../displays/display.js";
+import type { InstanceRegistry } from "../instances/instance-registry.js";
+import type { Clock } from "../lib/clock.js";
+import { abortError } from "../lib/deadline.js";
+import type { Log } from "../lib/log.js";
+import { ServiceError } from "../lib/service-error.js";
+import type { LocalChannel } from "../sessions/local-channel.js";
+import type { SessionEndReason } from "../sessions/session.js";
+import type { SessionRegistry } from "../sessions/session-registry.js";
+import type { SessionStore, StandingSession } from "../sessions/session-store.js";
+import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
+import type { SessionEndings } from "./session-endings.js";
+import { OpenViewerChannel } from "./viewer-channel.js";
+import type { ViewerDrain } from "./viewer-drain.js";
+import type { ViewerRefusals } from "./viewer-refusals.js";
+import type { SessionStatus, ViewerChannel, ViewerContext, ViewerSessions } from "./viewer.js";
+
+/** What the sessions of viewers need. */
+export interface ProvenSessionsOptions {
+  readonly sessions: Pick<SessionStore, "findProven">;
+  readonly registry: SessionRegistry;
+  readonly endings: Pick<SessionEndings, "terminate">;
+  readonly instances: Pick<InstanceRegistry, "find">;
+  readonly agents: Pick<AgentRouter, "isConnected">;
+  readonly displays: Displays;
+  readonly drain: Pick<ViewerDrain, "isDraining" | "requireOpen">;
+  readonly refusals: ViewerRefusals;
+  readonly metrics: Pick<ControllerMetrics, "firstByteSeconds">;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** What viewers do with sessions that they can prove. */
+export class ProvenSessions implements ViewerSessions {
+  readonly #options: ProvenSessionsOptions;
+
+  constructor(options: ProvenSessionsOptions) {
+    this.#options = options;
+  }
+
+  /** See ViewerSessions. */
+  async status(sessionId: string, proof: string): Promise<SessionStatus> {
+    const standing = await this.#require(sessionId, proof);
+    const reason = endOf(standing);
+    if (reason !== undefined) return { state: "ended", reason };
+    const { session } = standing;
+    const { instances, drain } = this.#options;
+    return { state: "open", session, instance: instances.find(session.instanceUuid), draining: drain.isDraining };
+  }
+
+  /** See ViewerSessions. */
+  async end(sessionId: string, proof: string, context: ViewerContext): Promise<void> {
+    const { session } = await this.#require(sessionId, proof);
+    const { subject, projectId } = session;
+    const { requestId, clientAddress } = context;
+    await this.#options.endings.terminate(sessionId, { subject, projectId, requestId, clientAddress });
+  }
+
+  /** See ViewerSessions. */
+  async openChannel(sessionId: string, proof: string, context: ViewerContext): Promise<ViewerChannel> {
+    const { clock, refusals } = this.#options;
+    const askedAt = clock.now();
+    try {
+      const channel = await this.#open(sessionId, proof, context);
+      return new OpenViewerChannel(channel, { ...this.#options, context, askedAt });
+    } catch (error) {
+      refusals.note(error, { sessionId }, context);
+      throw error;
+    }
+  }
+
+  async #open(sessionId: string, proof: string, context: ViewerContext): Promise<LocalChannel> {
+    const { drain, registry, log } = this.#options;
+    drain.requireOpen();
+    const { requestId, clientAddress, signal } = context;
+    const channel = await registry.open({ sessionId, proof, requestId, clientAddress });
+    if (!channel) throw await this.#whyNot(sessionId, proof);
+    const { subject, instanceUuid } = channel.session;
+    const what = { subject, instance: instanceUuid, session: sessionId, channel: String(channel.channelId) };
+    logAudit(log, "channel-opened", { ...what, client: clientAddress, requestId });
+    if (!signal.aborted) return channel;
+    registry.closed(channel, "VIEWER_LEFT");
+    throw abortError(signal);
+  }
+
+  async #require(sessionId: string, proof: string): Promise<StandingSession> {
+    const standing = await this.#options.sessions.findProven(sessionId, proof);
+    if (!standing) throw new ServiceError("SESSION_NOT_FOUND", "there is no such session");
+    return standing;
+  }
+
+  async #whyNot(sessionId: string, proof: string): Promise<ServiceError> {
+    const reason = endOf(await this.#require(sessionId, proof));
+    if (reason === undefined) return new ServiceError("LIMITED", "the session has too many channels");
+    return new ServiceError("SESSION_ENDED", "the session has ended", { metadata: { reason } });
+  }
+}
+
+/** Why it has ended; a session whose time is up has, whether or not anybody has written it down. */
+function endOf({ session, expired }: StandingSession): SessionEndReason | undefined {
+  return session.endReason ?? (expired ? "SESSION_EXPIRED" : undefined);
+}
