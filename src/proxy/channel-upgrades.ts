@@ -65,11 +65,6 @@ export class ChannelUpgrades {
     this.#webSockets.on("wsClientError", (_error, socket) => socket.destroy());
   }
 
-  /** The connections that node:http has given away and that are still there. */
-  get open(): number {
-    return this.#sockets.size;
-  }
-
   /** Answers one upgrade. */
   handle(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Nobody else listens: without this a reset while the session is looked up would end the process.

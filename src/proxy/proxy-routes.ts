@@ -24,26 +24,26 @@ const SESSION = ":session";
 
 /** Adds an address; each method that it does not have is answered 405, with those that it has. */
 export function addRoute(app: FastifyInstance, { url, methods }: ProxyRoute): void {
+  const shape = url.includes(SESSION) ? [requireSessionShape] : [];
   const served = Object.keys(methods).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
-  for (const [method, { handler, guards = [], body }] of Object.entries(methods)) {
-    const onRequest = url.includes(SESSION) ? [requireSessionShape, ...guards] : [...guards];
+  for (const [name, { handler, guards = [], body }] of Object.entries(methods)) {
+    const method = name === "GET" ? ["GET", "HEAD"] : name;
     const schema = body === undefined ? {} : { body };
-    app.route({ method: method === "GET" ? ["GET", "HEAD"] : method, url, handler, onRequest, schema });
+    app.route({ method, url, handler, onRequest: [...shape, ...guards], schema });
   }
-  const problem = new HttpProblem(405, "METHOD_NOT_ALLOWED", "this address is not for this method", {
-    headers: { allow: served.join(", ") },
-  });
-  const refuseMethod = (): never => {
-    throw problem;
+  const { guard, handler } = methodNotAllowed(served);
+  const method = app.supportedMethods.filter((name) => !served.includes(name));
+  app.route({ method, url, handler, onRequest: [...shape, guard] });
+}
+
+/** Refuses before the body is read: what is in it does not matter. */
+function methodNotAllowed(served: readonly string[]): { guard: onRequestHookHandler; handler: RouteHandlerMethod } {
+  const headers = { allow: served.join(", ") };
+  const problem = new HttpProblem(405, "METHOD_NOT_ALLOWED", "this address is not for this method", { headers });
+  return {
+    guard: (_request, _reply, done) => done(problem),
+    handler: () => Promise.reject(problem),
   };
-  // Before the body: what is in it does not matter.
-  const onRequest = (): Promise<void> => Promise.resolve().then(refuseMethod);
-  app.route({
-    method: app.supportedMethods.filter((method) => !served.includes(method)),
-    url,
-    onRequest,
-    handler: refuseMethod,
-  });
 }
 
 /** Lets fastify know every method that node:http knows, so that each is answered in our words. */

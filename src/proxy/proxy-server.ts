@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import type { Redeeming, ViewerSessions } from "../console/viewer.js";
 import { waitAtMost } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
-import { HTTP_KEEP_ALIVE_MS, HTTP_REQUEST_MS, STOP_GRACE_MS } from "../lib/limits.js";
+import { HTTP_KEEP_ALIVE_MS, HTTP_REQUEST_MS, MAX_REQUEST_MS } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import { formatAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
@@ -46,6 +46,8 @@ export interface ProxyServerOptions {
   readonly pageFolder?: string;
   /** From a request's first byte to its last, if not as usual; milliseconds. */
   readonly requestMs?: number;
+  /** How long requests may still run once it stops, if not as usual; milliseconds. */
+  readonly finishMs?: number;
 }
 
 /**
@@ -115,23 +117,23 @@ export class ProxyServer implements Part {
   async #stop(): Promise<void> {
     const server = this.#server;
     if (!server?.listening) return;
-    await this.#drain();
+    const { drain, drainMs, finishMs = MAX_REQUEST_MS } = this.#options;
+    await this.#waitFor("channels to be closed", drainMs, drain);
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    await this.#waitFor("requests to be answered", finishMs, () => this.#requests.idle());
+    server.closeAllConnections();
     // The server no longer knows the connections that became WebSockets, but waits for their end.
     this.#upgrades.destroyAll();
-    const expired = (): Error => new Error("a request still runs");
-    await waitAtMost({ ms: STOP_GRACE_MS, expired }, () => closed).catch(() => server.closeAllConnections());
-    this.#upgrades.destroyAll();
+    await closed;
     await this.#app?.close();
   }
 
-  async #drain(): Promise<void> {
-    const { drain, drainMs, log } = this.#options;
-    const expired = (): Error => new Error(`channels were still open after ${drainMs} ms`);
+  async #waitFor(what: string, ms: number, work: () => Promise<void>): Promise<void> {
+    const expired = (): Error => new Error(`waited ${ms} ms for ${what}`);
     try {
-      await waitAtMost({ ms: drainMs, expired }, drain);
+      await waitAtMost({ ms, expired }, work);
     } catch (error) {
-      log.warn({ err: error, connections: this.#upgrades.open }, "channels are cut");
+      this.#options.log.warn({ err: error }, "proxy cuts what is left");
     }
   }
 

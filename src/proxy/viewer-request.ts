@@ -52,23 +52,39 @@ export interface ViewerRequestsOptions {
 /** The requests under way. Each gets one line in the log, without its address, cookies and body. */
 export class ViewerRequests {
   readonly #options: ViewerRequestsOptions;
-  readonly #underWay = new WeakMap<IncomingMessage, ViewerRequest>();
+  readonly #known = new WeakMap<IncomingMessage, ViewerRequest>();
+  readonly #idle = new Set<() => void>();
+  #underWay = 0;
 
   constructor(options: ViewerRequestsOptions) {
     this.#options = options;
   }
 
-  /** What is known of `request`; the same on every call. */
+  /** What is known of `request`; the same on every call. From the first one on it is under way, until `finished`. */
   of(request: IncomingMessage): ViewerRequest {
-    const known = this.#underWay.get(request);
+    const known = this.#known.get(request);
     if (known) return known;
     const viewer = new ViewerRequest(request, this.#options.proxies);
-    this.#underWay.set(request, viewer);
+    this.#known.set(request, viewer);
+    this.#underWay += 1;
     return viewer;
   }
 
-  /** Writes the line, once it is over. `status` is undefined where the viewer left before the answer. */
+  /** A request is over; called once for each. `status` is undefined where the viewer left before the answer. */
   finished(viewer: ViewerRequest, status: number | undefined): void {
+    this.#write(viewer, status);
+    this.#underWay -= 1;
+    if (this.#underWay > 0) return;
+    for (const wake of this.#idle) wake();
+    this.#idle.clear();
+  }
+
+  /** Resolves when no request is under way. */
+  async idle(): Promise<void> {
+    if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.add(resolve));
+  }
+
+  #write(viewer: ViewerRequest, status: number | undefined): void {
     const { method, route, requestId, problem, clientAddress: client } = viewer;
     const seconds = (performance.now() - viewer.startedAt) / 1_000;
     const reason = problem?.reason ?? (status === undefined ? "CANCELLED" : "OK");
@@ -77,7 +93,8 @@ export class ViewerRequests {
     const { log } = this.#options;
     // Pages, files and the states that every open page asks for: of interest to nobody as long as they come.
     const routine = status !== 101 && (method === "GET" || method === "HEAD");
-    if (!problem) return log[routine ? "debug" : "info"](fields, "request served");
+    const outcome = status === undefined ? "viewer left" : "request served";
+    if (!problem) return log[routine ? "debug" : "info"](fields, outcome);
     const detail = { ...fields, detail: problem.message, ...problem.metadata };
     if (problem.reason !== "INTERNAL") return log.info(detail, "request refused");
     log.error({ ...detail, err: problem.cause }, "request failed");
