@@ -3,10 +3,10 @@
 // that has been accepted belongs to whoever runs it.
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import type { WebSocket } from "ws";
+import type { ServerOptions, WebSocket } from "ws";
 import { WebSocketServer } from "ws";
 import type { ViewerChannel, ViewerSessions } from "../console/viewer.js";
-import { MAX_UPGRADES_UNDER_WAY, MAX_VIEWER_MESSAGE_BYTES } from "../lib/limits.js";
+import { MAX_UPGRADES_UNDER_WAY } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import { REQUEST_ID_HEADER } from "../rpc/unary-handler.js";
 import { HttpProblem, notFound, problemFrom } from "./http-problem.js";
@@ -34,6 +34,8 @@ export interface ChannelUpgradesOptions {
   readonly headers: Readonly<Record<string, string>>;
   /** Takes an accepted connection over, in the same tick, and ends it some time. */
   readonly runViewer: (viewer: AcceptedViewer) => Promise<void>;
+  /** How `runViewer` wants its WebSockets to be made. */
+  readonly webSockets: ServerOptions;
 }
 
 /** The sub-protocol that spice-html5 asks for; Chromium insists on hearing it again. */
@@ -46,18 +48,16 @@ const TOKEN = /^[\w!#$%&'*+\-.^`|~]+$/;
 export class ChannelUpgrades {
   readonly #options: ChannelUpgradesOptions;
   readonly #sockets = new Set<Duplex>();
-  readonly #webSockets = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    skipUTF8Validation: true,
-    maxPayload: MAX_VIEWER_MESSAGE_BYTES,
-    handleProtocols: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false),
-  });
+  readonly #webSockets: WebSocketServer;
   #underWay = 0;
 
   constructor(options: ChannelUpgradesOptions) {
     this.#options = options;
+    this.#webSockets = new WebSocketServer({
+      ...options.webSockets,
+      noServer: true,
+      handleProtocols: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false),
+    });
     this.#webSockets.on("headers", (lines, request) => {
       lines.push(`${REQUEST_ID_HEADER}: ${options.requests.of(request).requestId}`);
     });

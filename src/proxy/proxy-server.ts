@@ -29,12 +29,8 @@ export interface ProxyServerOptions {
   readonly listen: Address;
   readonly redeeming: Redeeming;
   readonly sessions: ViewerSessions;
-  /** Takes an accepted connection over, in the same tick, and ends it some time. */
   readonly runViewer: ChannelUpgradesOptions["runViewer"];
-  /** Tells the sessions that this controller stops; resolves when their channels are closed. */
-  readonly drain: () => Promise<void>;
-  /** How long that may take, in milliseconds. */
-  readonly drainMs: number;
+  readonly webSockets: ChannelUpgradesOptions["webSockets"];
   readonly readiness: Readiness;
   readonly log: Log;
   readonly metrics: Pick<ControllerMetrics, "proxySeconds">;
@@ -51,8 +47,8 @@ export interface ProxyServerOptions {
 }
 
 /**
- * Serves browsers. Stop refuses new sessions and channels with DRAINING, has the open channels closed, gives requests
- * that run a moment, and then cuts whatever is left: it always ends.
+ * Serves browsers. Open channels are closed before its stop, by whoever runs the sessions. Stop refuses what is new with
+ * DRAINING, lets requests that run finish, and cuts whatever is left: it always ends.
  */
 export class ProxyServer implements Part {
   readonly #options: ProxyServerOptions;
@@ -65,7 +61,7 @@ export class ProxyServer implements Part {
   #stopping: Promise<void> | undefined;
 
   constructor(options: ProxyServerOptions) {
-    const { log, metrics, sessions, runViewer, allowedOrigins, frameAncestors, trustedProxies } = options;
+    const { log, metrics, sessions, runViewer, webSockets, allowedOrigins, frameAncestors, trustedProxies } = options;
     this.#options = options;
     this.#requests = new ViewerRequests({ log, metrics, proxies: new TrustedProxies(trustedProxies) });
     this.#origins = new OriginRule({ allowed: allowedOrigins, required: frameAncestors.length > 0 });
@@ -73,6 +69,7 @@ export class ProxyServer implements Part {
     this.#upgrades = new ChannelUpgrades({
       sessions,
       runViewer,
+      webSockets,
       requests: this.#requests,
       origins: this.#origins,
       headers: this.#headers,
@@ -117,10 +114,8 @@ export class ProxyServer implements Part {
   async #stop(): Promise<void> {
     const server = this.#server;
     if (!server?.listening) return;
-    const { drain, drainMs, finishMs = MAX_REQUEST_MS } = this.#options;
-    await this.#waitFor("channels to be closed", drainMs, drain);
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    await this.#waitFor("requests to be answered", finishMs, () => this.#requests.idle());
+    await this.#answerTheRest();
     server.closeAllConnections();
     // The server no longer knows the connections that became WebSockets, but waits for their end.
     this.#upgrades.destroyAll();
@@ -128,12 +123,14 @@ export class ProxyServer implements Part {
     await this.#app?.close();
   }
 
-  async #waitFor(what: string, ms: number, work: () => Promise<void>): Promise<void> {
-    const expired = (): Error => new Error(`waited ${ms} ms for ${what}`);
+  /** A token may be used up by now: its viewer should hear of the session. */
+  async #answerTheRest(): Promise<void> {
+    const { finishMs = MAX_REQUEST_MS, log } = this.#options;
+    const expired = (): Error => new Error(`requests still run after ${finishMs} ms`);
     try {
-      await waitAtMost({ ms, expired }, work);
+      await waitAtMost({ ms: finishMs, expired }, () => this.#requests.idle());
     } catch (error) {
-      this.#options.log.warn({ err: error }, "proxy cuts what is left");
+      log.warn({ err: error }, "proxy cuts requests");
     }
   }
 

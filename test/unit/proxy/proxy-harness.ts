@@ -13,6 +13,7 @@ import type {
   ViewerContext,
   ViewerSessions,
 } from "../../../src/console/viewer.js";
+import { MAX_VIEWER_MESSAGE_BYTES } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import type { AcceptedViewer } from "../../../src/proxy/channel-upgrades.js";
 import type { ProxyServerOptions } from "../../../src/proxy/proxy-server.js";
@@ -141,8 +142,7 @@ export class ProxyUnderTest {
         viewer.webSocket.on("error", () => undefined);
         return Promise.resolve();
       },
-      drain: () => Promise.resolve(),
-      drainMs: 1_000,
+      webSockets: { maxPayload: MAX_VIEWER_MESSAGE_BYTES, perMessageDeflate: false },
       readiness: this.readiness,
       log: this.log.log,
       metrics: createControllerMetrics(this.registry),
@@ -195,8 +195,8 @@ export class ProxyUnderTest {
   }
 
   /** The upgrade of a viewer, as bytes. Undefined headers are left out. */
-  upgrade(changes: Record<string, string | undefined> = {}, path = `/s/${SESSION_ID}/channel`): string {
-    const headers = {
+  upgrade(changes: Readonly<Record<string, string | undefined>> = {}, path = `/s/${SESSION_ID}/channel`): string {
+    const headers: Record<string, string | undefined> = {
       host: `127.0.0.1:${this.server.port}`,
       connection: "Upgrade",
       upgrade: "websocket",
