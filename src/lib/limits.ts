@@ -103,6 +103,10 @@ export const HTTP_KEEP_ALIVE_MS = 5_000;
 export const MAX_HTTP_CONNECTIONS = 12_000;
 /** SPICE's link message with its header; clients send about 50. */
 export const MAX_SPICE_LINK_BYTES = 256;
+/** WebSockets that are being let in at the same time; more are told to come again. */
+export const MAX_UPGRADES_UNDER_WAY = 256;
+/** How long browsers may use a file of the page without asking again, in seconds: its name says no version. */
+export const ASSET_MAX_AGE_S = 300;
 /** One message of a viewer; spice-html5 sends no more than a file's chunk of 64 KiB. */
 export const MAX_VIEWER_MESSAGE_BYTES = 1024 * 1024;
 /** Pieces of one message: each costs more memory than its bytes. */

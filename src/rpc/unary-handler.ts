@@ -2,7 +2,6 @@
 // What every unary call goes through: context, one call of the handler, one exit for errors, one log line, one metric.
 import { Metadata } from "@grpc/grpc-js";
 import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
-import { randomUUID } from "node:crypto";
 import type { Part } from "../lib/lifecycle.js";
 import { parseAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
@@ -12,6 +11,7 @@ import type { Caller } from "./caller.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { requestIdFrom } from "./request-context.js";
+import { serviceErrorFrom } from "./service-error-from.js";
 import { statusFromError } from "./status-from-error.js";
 
 /** The header that carries a request id in both directions. */
@@ -144,12 +144,4 @@ interface Outcome {
   readonly context: RequestContext;
   readonly seconds: number;
   readonly error: ServiceError | undefined;
-}
-
-/** Anything thrown becomes a ServiceError; the unknown gets an id that the caller can quote and the log repeats. */
-function serviceErrorFrom(thrown: unknown): ServiceError {
-  if (thrown instanceof ServiceError && thrown.reason !== "INTERNAL") return thrown;
-  const errorId = randomUUID();
-  const message = `internal error; the controller's log has it under ${errorId}`;
-  return new ServiceError("INTERNAL", message, { cause: thrown, metadata: { error_id: errorId } });
 }

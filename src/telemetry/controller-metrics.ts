@@ -6,6 +6,7 @@ import { LATENCY_BUCKETS } from "./metrics.js";
 /** Every metric of the controller beyond those of the process. The help texts become the documentation. */
 export interface ControllerMetrics {
   readonly rpcSeconds: Histogram<"method" | "reason">;
+  readonly proxySeconds: Histogram<"route" | "reason">;
   readonly agentRequestSeconds: Histogram<"operation" | "outcome">;
   readonly agentsConnected: Gauge;
   readonly agentStreamsRefused: Counter<"reason">;
@@ -38,6 +39,11 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       "method",
       "reason",
     ]),
+    proxySeconds: seconds(
+      "proxy_seconds",
+      "Time to answer a request of a browser, by route and reason (OK = served).",
+      ["route", "reason"],
+    ),
     agentRequestSeconds: seconds(
       "agent_request_seconds",
       "Time an agent took to answer, by operation and outcome (OK or the reason).",

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// The WebSockets of channels. Everything is decided before the upgrade, so that a refusal is an HTTP answer; a socket
+// that has been accepted belongs to whoever runs it.
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import type { ServerOptions, WebSocket } from "ws";
+import { WebSocketServer } from "ws";
+import type { ViewerChannel, ViewerSessions } from "../console/viewer.js";
+import { MAX_UPGRADES_UNDER_WAY } from "../lib/limits.js";
+import { ServiceError } from "../lib/service-error.js";
+import { REQUEST_ID_HEADER } from "../rpc/unary-handler.js";
+import { HttpProblem, notFound, problemFrom } from "./http-problem.js";
+import type { OriginRule } from "./origin-rule.js";
+import { refuseRaw } from "./raw-response.js";
+import { isSessionId } from "./session-cookie.js";
+import { requireOrigin, requireProof, requireServing, withoutHints } from "./session-handlers.js";
+import type { ViewerRequest, ViewerRequests } from "./viewer-request.js";
+
+/** A viewer's connection that was let in. */
+export interface AcceptedViewer {
+  readonly webSocket: WebSocket;
+  /** The connection under it. */
+  readonly socket: Duplex;
+  readonly channel: ViewerChannel;
+}
+
+/** What upgrades need. */
+export interface ChannelUpgradesOptions {
+  readonly sessions: ViewerSessions;
+  readonly requests: ViewerRequests;
+  readonly origins: OriginRule;
+  readonly draining: () => boolean;
+  /** Of every refusal. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Takes an accepted connection over, in the same tick, and ends it some time. */
+  readonly runViewer: (viewer: AcceptedViewer) => Promise<void>;
+  /** How `runViewer` wants its WebSockets to be made. */
+  readonly webSockets: ServerOptions;
+}
+
+/** The sub-protocol that spice-html5 asks for; Chromium insists on hearing it again. */
+const PROTOCOL = "binary";
+const CHANNEL_PATH = /^\/s\/([^/?#]+)\/channel$/;
+const WEBSOCKET_KEY = /^[0-9a-z+/]{22}==$/i;
+const TOKEN = /^[\w!#$%&'*+\-.^`|~]+$/;
+
+/** Answers the upgrades of an HTTP server. */
+export class ChannelUpgrades {
+  readonly #options: ChannelUpgradesOptions;
+  readonly #sockets = new Set<Duplex>();
+  readonly #webSockets: WebSocketServer;
+  #underWay = 0;
+
+  constructor(options: ChannelUpgradesOptions) {
+    this.#options = options;
+    this.#webSockets = new WebSocketServer({
+      ...options.webSockets,
+      noServer: true,
+      handleProtocols: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false),
+    });
+    this.#webSockets.on("headers", (lines, request) => {
+      lines.push(`${REQUEST_ID_HEADER}: ${options.requests.of(request).requestId}`);
+    });
+    // ws would answer by itself and leave the socket half open.
+    this.#webSockets.on("wsClientError", (_error, socket) => socket.destroy());
+  }
+
+  /** Answers one upgrade. */
+  handle(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Nobody else listens: without this a reset while the session is looked up would end the process.
+    socket.on("error", () => socket.destroy());
+    const viewer = this.#options.requests.of(request);
+    this.#sockets.add(socket);
+    socket.once("close", () => {
+      this.#sockets.delete(socket);
+      viewer.leave();
+    });
+    this.#underWay += 1;
+    void this.#admit(request, viewer)
+      .finally(() => (this.#underWay -= 1))
+      .then(
+        (channel) => this.#accept({ request, socket, head, viewer, channel }),
+        (thrown: unknown) => this.#refuse(socket, viewer, thrown),
+      );
+  }
+
+  /** Cuts whatever is left. */
+  destroyAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Throws what speaks against the channel, or opens it. */
+  async #admit(request: IncomingMessage, viewer: ViewerRequest): Promise<ViewerChannel> {
+    const { sessions, origins, draining } = this.#options;
+    const { headers } = request;
+    const sessionId = sessionOf(request.url);
+    viewer.route = "/s/{session}/channel";
+    requireWebSocket(request);
+    requireOrigin(origins, headers.origin, viewer);
+    requireServing(draining);
+    const proof = requireProof(headers.cookie);
+    if (this.#underWay > MAX_UPGRADES_UNDER_WAY) throw new ServiceError("LIMITED", "too many viewers come at once");
+    try {
+      return await sessions.openChannel(sessionId, proof, viewer);
+    } catch (error) {
+      throw withoutHints(error);
+    }
+  }
+
+  #accept({ request, socket, head, viewer, channel }: Admitted): void {
+    const { requests, runViewer } = this.#options;
+    let webSocket: WebSocket | undefined;
+    // Calls back at once, or not at all where the viewer has left meanwhile.
+    this.#webSockets.handleUpgrade(request, socket, head, (accepted) => (webSocket = accepted));
+    requests.finished(viewer, webSocket ? 101 : undefined);
+    if (!webSocket) return channel.closed("VIEWER_LEFT");
+    void runViewer({ webSocket, socket, channel });
+  }
+
+  #refuse(socket: Duplex, viewer: ViewerRequest, thrown: unknown): void {
+    const { requests, headers } = this.#options;
+    const problem = problemFrom(thrown);
+    viewer.problem = problem;
+    requests.finished(viewer, problem.status);
+    refuseRaw(socket, problem, { ...headers, [REQUEST_ID_HEADER]: viewer.requestId }, viewer.requestId);
+  }
+}
+
+interface Admitted {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly viewer: ViewerRequest;
+  readonly channel: ViewerChannel;
+}
+
+function sessionOf(url: string | undefined): string {
+  const sessionId = CHANNEL_PATH.exec(url ?? "")?.[1];
+  if (sessionId === undefined || !isSessionId(sessionId)) throw notFound();
+  return sessionId;
+}
+
+/** What ws would refuse is refused here, before there is a channel; and one that asks for another sub-protocol is no viewer. */
+function requireWebSocket({ method, headers }: IncomingMessage): void {
+  const key = headers["sec-websocket-key"];
+  const offered = headers["sec-websocket-protocol"]?.split(",").map((name) => name.trim());
+  const names = new Set(offered);
+  if (method !== "GET" || headers.upgrade?.toLowerCase() !== "websocket") throw malformed("this is a WebSocket");
+  if (headers["sec-websocket-version"] !== "13") {
+    throw malformed("WebSocket version 13 is spoken here", { "sec-websocket-version": "13" });
+  }
+  if (key === undefined || !WEBSOCKET_KEY.test(key)) throw malformed("Sec-WebSocket-Key is missing or malformed");
+  if (!offered) return;
+  if (offered.length !== names.size || !offered.every((name) => TOKEN.test(name)) || !names.has(PROTOCOL)) {
+    throw malformed(`Sec-WebSocket-Protocol must offer ${PROTOCOL}`);
+  }
+}
+
+function malformed(message: string, headers: Readonly<Record<string, string>> = {}): HttpProblem {
+  return new HttpProblem(400, "INVALID_ARGUMENT", message, { headers });
+}

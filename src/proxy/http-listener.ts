@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The HTTP server that fastify answers through. What is below a request is decided here: time-outs, bounds, the headers
+// of every response, and what to say to bytes that are no HTTP.
+import { randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import type { RequestListener, Server } from "node:http";
+import type { Duplex } from "node:stream";
+import { MAX_HTTP_CONNECTIONS, MAX_HTTP_HEADER_BYTES } from "../lib/limits.js";
+import { HttpProblem } from "./http-problem.js";
+import { refuseRaw } from "./raw-response.js";
+
+/** What the server needs besides somebody who answers. */
+export interface HttpListenerOptions {
+  /** Of every response. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** From a request's first byte, or the connection's start, to the request's last byte; milliseconds. */
+  readonly requestMs: number;
+  /** How long a connection may wait for its next request, in milliseconds. */
+  readonly keepAliveMs: number;
+}
+
+/** Makes the server; it does not listen yet. */
+export function createHttpListener(options: HttpListenerOptions, answer: RequestListener): Server {
+  const { headers, requestMs, keepAliveMs } = options;
+  const answering = new Answering();
+  const server = createServer({
+    maxHeaderSize: MAX_HTTP_HEADER_BYTES,
+    requestTimeout: requestMs,
+    headersTimeout: requestMs,
+    keepAliveTimeout: keepAliveMs,
+    // Node looks for requests that are late only now and then, by default twice a minute.
+    connectionsCheckingInterval: Math.ceil(requestMs / 5),
+  });
+  server.maxConnections = MAX_HTTP_CONNECTIONS;
+  // A client that does not take its answer: nothing moves on the connection for longer than any answer takes.
+  server.timeout = 2 * requestMs;
+  server.on("request", (request, response) => {
+    answering.begin(request.socket);
+    response.once("close", () => answering.end(request.socket));
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    answer(request, response);
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    // In the middle of another answer these words would be taken for a part of it.
+    if (error.code === "ECONNRESET" || answering.has(socket)) return void socket.destroy();
+    refuseRaw(socket, problemOf(error.code), headers, randomUUID());
+  });
+  return server;
+}
+
+/** The connections on which an answer is due. */
+class Answering {
+  readonly #due = new WeakMap<Duplex, number>();
+
+  begin(socket: Duplex): void {
+    this.#due.set(socket, (this.#due.get(socket) ?? 0) + 1);
+  }
+
+  end(socket: Duplex): void {
+    this.#due.set(socket, (this.#due.get(socket) ?? 0) - 1);
+  }
+
+  has(socket: Duplex): boolean {
+    return (this.#due.get(socket) ?? 0) > 0;
+  }
+}
+
+function problemOf(code: string | undefined): HttpProblem {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return new HttpProblem(408, "INVALID_ARGUMENT", "the request took too long");
+  if (code === "HPE_HEADER_OVERFLOW") return new HttpProblem(431, "INVALID_ARGUMENT", "the headers are too large");
+  return new HttpProblem(400, "INVALID_ARGUMENT", "this is not HTTP/1.1");
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ErrorReason } from "../lib/service-error.js";
+import { ServiceError } from "../lib/service-error.js";
+import { serviceErrorFrom } from "../rpc/service-error-from.js";
+
+/** The reasons of the table, and two that only HTTP knows. */
+export type HttpReason = ErrorReason | "NOT_FOUND" | "METHOD_NOT_ALLOWED";
+
+/** What an HttpProblem may carry besides its status, reason and message. */
+export interface HttpProblemOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly retryMs?: number | undefined;
+  /** For the log. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly cause?: unknown;
+}
+
+/** An answer that refuses. Its message is safe for the viewer. */
+export class HttpProblem extends Error {
+  override readonly name = "HttpProblem";
+  readonly status: number;
+  readonly reason: HttpReason;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #retryMs: number | undefined;
+
+  constructor(status: number, reason: HttpReason, message: string, options: HttpProblemOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.status = status;
+    this.reason = reason;
+    this.metadata = options.metadata ?? {};
+    this.#headers = options.headers ?? {};
+    this.#retryMs = options.retryMs;
+  }
+
+  /** Its headers, in lower case. */
+  get headers(): Record<string, string> {
+    const type = { "content-type": "application/json; charset=utf-8", ...this.#headers };
+    return this.#retryMs === undefined ? type : { ...type, "retry-after": String(Math.ceil(this.#retryMs / 1_000)) };
+  }
+
+  /** Its body: JSON. */
+  body(requestId: string): string {
+    const { reason, message } = this;
+    // Without a time to wait the field is left out.
+    return JSON.stringify({ reason, message, request_id: requestId, retry_after_ms: this.#retryMs });
+  }
+}
+
+/** An address where nothing is. */
+export function notFound(): HttpProblem {
+  return new HttpProblem(404, "NOT_FOUND", "there is nothing at this address");
+}
+
+/** The one answer to whoever cannot prove a session, whether it exists or not. */
+export function sessionNotFound(): ServiceError {
+  return new ServiceError(
+    "SESSION_NOT_FOUND",
+    "there is no such session, or it is not yours; ask for a new console URL",
+  );
+}
+
+/** Anything thrown, as the answer it becomes. fastify's own refusals keep their status, in words that repeat nothing of the request. */
+export function problemFrom(thrown: unknown): HttpProblem {
+  if (thrown instanceof HttpProblem) return thrown;
+  const status = refusedByFastify(thrown);
+  if (status !== undefined) return new HttpProblem(status, "INVALID_ARGUMENT", wordsFor(status), { cause: thrown });
+  const error = serviceErrorFrom(thrown);
+  const { http, retryMs } = error.mapping;
+  const { metadata, cause } = error;
+  return new HttpProblem(http, error.reason, error.message, { retryMs, metadata, cause });
+}
+
+/** fastify marks what is the client's fault with a 4xx status. */
+function refusedByFastify(thrown: unknown): number | undefined {
+  if (!(thrown instanceof Error) || thrown instanceof ServiceError || !("statusCode" in thrown)) return undefined;
+  const status = Number(thrown.statusCode);
+  return status >= 400 && status < 500 ? status : undefined;
+}
+
+function wordsFor(status: number): string {
+  if (status === 413) return "the body is too large";
+  if (status === 415) return "the body must be application/json";
+  if (status === 414) return "the address is too long";
+  return 'the request is malformed; a body must be JSON such as {"token":"…"}';
+}

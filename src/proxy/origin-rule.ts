@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which web pages may act on a session. Cookies alone do not tell: another port of this host is the same site, and a
+// browser sends our cookie from there. So the full origin decides: scheme, host and port.
+
+const HOST = /^(?:\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::[0-9]{1,5})?$/i;
+const ORIGIN = /^(https?):\/\/(.*)$/is;
+
+/** What the rule goes by. */
+export interface OriginRuleOptions {
+  /** Origins beside the console's own, as the settings have checked them. */
+  readonly allowed: readonly string[];
+  /** True where foreign pages may frame the console: then the cookie travels everywhere, and a request must say where it comes from. */
+  readonly required: boolean;
+}
+
+/** Decides by the Origin header. It remembers nothing of a request, so that invented hosts cost no memory. */
+export class OriginRule {
+  readonly #allowed: ReadonlySet<string>;
+  readonly #required: boolean;
+
+  constructor({ allowed, required }: OriginRuleOptions) {
+    this.#allowed = new Set(allowed);
+    this.#required = required;
+  }
+
+  /** True where `header` is the origin under which the request found us, or a listed one; without a header it is no browser. */
+  allows(header: string | undefined, own: { readonly scheme: string; readonly host: string }): boolean {
+    if (header === undefined) return !this.#required;
+    const origin = parseOrigin(header);
+    if (origin === undefined) return false;
+    return this.#allowed.has(origin) || origin === parseOrigin(`${own.scheme}://${own.host}`);
+  }
+}
+
+/** True for a name, an IPv4 or a bracketed IPv6 address, each with or without a port. */
+export function isHost(text: string): boolean {
+  return HOST.test(text);
+}
+
+/** An origin in the one form that browsers send: lower case, without the scheme's own port. Undefined for all else, "null" too. */
+export function parseOrigin(text: string): string | undefined {
+  const [, scheme, host] = ORIGIN.exec(text) ?? [];
+  if (scheme === undefined || host === undefined || !isHost(host) || !URL.canParse(text)) return undefined;
+  return new URL(text).origin;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { RouteHandlerMethod } from "fastify";
+import { ASSET_MAX_AGE_S } from "../lib/limits.js";
+import { notFound } from "./http-problem.js";
+import type { PageFiles } from "./page-files.js";
+import { sessionIn } from "./proxy-routes.js";
+import { sendFile } from "./send-file.js";
+
+/** Sends the page. It knows nothing of sessions: the same bytes for everybody. */
+export function sendPage({ page }: PageFiles): RouteHandlerMethod {
+  return (request, reply) => sendFile(request, reply, page);
+}
+
+/** Sends a file of the page. */
+export function sendAsset({ assets }: PageFiles): RouteHandlerMethod {
+  return (request, reply) => {
+    const file = assets.get((request.params as { readonly "*": string })["*"]);
+    if (!file) throw notFound();
+    return sendFile(request, reply.header("cache-control", `max-age=${ASSET_MAX_AGE_S}`), file);
+  };
+}
+
+/** Sends a session's address without its last slash to the one with it, under which the cookie and relative names work. */
+export const redirectToPage: RouteHandlerMethod = (request, reply) => reply.redirect(`/s/${sessionIn(request)}/`, 308);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IncomingHttpHeaders } from "node:http";
+import { BlockList, isIP } from "node:net";
+import { parseAddress } from "../lib/listen-address.js";
+import { isHost } from "./origin-rule.js";
+
+/** Who asks, and under which name it found us. */
+export interface Forwarded {
+  /** The viewer's address without its port; empty where unknown. */
+  readonly clientAddress: string;
+  readonly scheme: "http" | "https";
+  /** As in the Host header; empty where there is none. */
+  readonly host: string;
+}
+
+const MAPPED_IPV4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
+
+/**
+ * Reads X-Forwarded-For, -Proto and -Host, which anybody can write: they count only where the peer is one of the
+ * configured balancers, and of a list only what those have added. A malformed value counts as absent.
+ */
+export class TrustedProxies {
+  readonly #networks = new BlockList();
+
+  /** Takes addresses and networks ("10.0.0.0/8") as the settings have checked them. */
+  constructor(networks: readonly string[]) {
+    for (const network of networks) {
+      const [address = "", bits] = network.split("/");
+      const family = isIP(address) === 6 ? "ipv6" : "ipv4";
+      if (bits === undefined) this.#networks.addAddress(address, family);
+      else this.#networks.addSubnet(address, Number(bits), family);
+    }
+  }
+
+  /** What is to be believed of a request that `peer` has sent. */
+  read(peer: string | undefined, headers: IncomingHttpHeaders): Forwarded {
+    const address = plainAddress(peer?.split("%", 1)[0] ?? "") ?? "";
+    const host = headers.host ?? "";
+    if (!this.#trusts(address)) return { clientAddress: address, scheme: "http", host };
+    const proto = lastOf(headers["x-forwarded-proto"])?.toLowerCase();
+    const forwardedHost = lastOf(headers["x-forwarded-host"]);
+    return {
+      clientAddress: this.#clientBehind(address, headers["x-forwarded-for"]),
+      scheme: proto === "https" ? "https" : "http",
+      host: forwardedHost !== undefined && isHost(forwardedHost) ? forwardedHost : host,
+    };
+  }
+
+  /** From right to left: each trusted proxy vouches for the one that it names, and for no more. */
+  #clientBehind(proxy: string, forwardedFor: string | string[] | undefined): string {
+    let client = proxy;
+    for (const entry of listOf(forwardedFor).reverse()) {
+      const address = plainAddress(entry) ?? plainAddress(parseAddress(entry)?.host ?? "");
+      if (address === undefined) return client;
+      client = address;
+      if (!this.#trusts(address)) return client;
+    }
+    return client;
+  }
+
+  #trusts(address: string): boolean {
+    const family = isIP(address);
+    return family !== 0 && this.#networks.check(address, family === 6 ? "ipv6" : "ipv4");
+  }
+}
+
+/** An IP address without a zone, an IPv4 one in its short form; undefined for anything else. */
+function plainAddress(text: string): string | undefined {
+  const address = MAPPED_IPV4.exec(text)?.[1] ?? text;
+  return isIP(address) === 0 || address.includes("%") ? undefined : address;
+}
+
+function listOf(header: string | string[] | undefined): string[] {
+  const text = Array.isArray(header) ? header.join(",") : (header ?? "");
+  return text === "" ? [] : text.split(",").map((entry) => entry.trim());
+}
+
+/** What the nearest proxy has written; those before it may be the viewer's own words. */
+function lastOf(header: string | string[] | undefined): string | undefined {
+  return listOf(header).at(-1);
+}

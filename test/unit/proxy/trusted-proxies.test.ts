@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect } from "chai";
+import fc from "fast-check";
+import { isIP } from "node:net";
+import { TrustedProxies } from "../../../src/proxy/trusted-proxies.js";
+
+describe("TrustedProxies", () => {
+  const proxies = new TrustedProxies(["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]);
+  const headers = {
+    host: "inner:6082",
+    "x-forwarded-for": "203.0.113.9",
+    "x-forwarded-proto": "https",
+    "x-forwarded-host": "console.example",
+  };
+
+  it("believes a configured balancer", () => {
+    const seen = { clientAddress: "203.0.113.9", scheme: "https", host: "console.example" };
+    for (const peer of ["10.1.2.3", "192.0.2.1", "::ffff:10.1.2.3", "2001:db8::7"]) {
+      expect(proxies.read(peer, headers), peer).to.deep.equal(seen);
+    }
+  });
+
+  it("ignores the headers of anybody else", () => {
+    for (const peer of ["192.0.2.2", "2001:db9::1", "127.0.0.1"]) {
+      expect(proxies.read(peer, headers), peer).to.deep.equal({
+        clientAddress: peer,
+        scheme: "http",
+        host: "inner:6082",
+      });
+    }
+    expect(proxies.read(undefined, headers).clientAddress).to.equal("");
+    expect(new TrustedProxies([]).read("10.1.2.3", headers).host).to.equal("inner:6082");
+  });
+
+  it("takes the rightmost address that is no proxy, since all before it may be invented", () => {
+    const client = (list: string): string => proxies.read("10.0.0.1", { "x-forwarded-for": list }).clientAddress;
+    expect(client("1.1.1.1, 203.0.113.9, 10.0.0.2")).to.equal("203.0.113.9");
+    expect(client("10.0.0.3,10.0.0.2")).to.equal("10.0.0.3");
+    expect(client("203.0.113.9:4711")).to.equal("203.0.113.9");
+    expect(client("[2001:db9::5]:4711, ::ffff:10.0.0.2")).to.equal("2001:db9::5");
+  });
+
+  it("stops at a malformed address", () => {
+    const client = (list: string): string => proxies.read("10.0.0.1", { "x-forwarded-for": list }).clientAddress;
+    for (const list of ["", "unknown", "203.0.113.9, ", "203.0.113.9, x", "fe80::1%eth0", "1.2.3"]) {
+      expect(client(list), list).to.equal("10.0.0.1");
+    }
+    expect(client("203.0.113.9, x, 10.0.0.2")).to.equal("10.0.0.2");
+  });
+
+  it("believes the nearest proxy's scheme and host, and no malformed ones", () => {
+    const read = (more: Record<string, string>) => proxies.read("10.0.0.1", { host: "inner", ...more });
+    expect(read({ "x-forwarded-proto": "http, HTTPS" }).scheme).to.equal("https");
+    expect(read({ "x-forwarded-proto": "https, http" }).scheme).to.equal("http");
+    expect(read({ "x-forwarded-proto": "javascript" }).scheme).to.equal("http");
+    expect(read({ "x-forwarded-host": "evil.example, console.example" }).host).to.equal("console.example");
+    expect(read({ "x-forwarded-host": "console.example/path" }).host).to.equal("inner");
+    expect(read({}).host).to.equal("inner");
+  });
+
+  it("gives an address or nothing, whatever the headers say", () => {
+    const text = fc.oneof(
+      fc.string(),
+      fc.ipV6(),
+      fc.array(fc.oneof(fc.ipV4(), fc.string())).map((list) => list.join(",")),
+    );
+    fc.assert(
+      fc.property(text, text, text, (forwardedFor, proto, host) => {
+        const seen = proxies.read("10.0.0.1", {
+          "x-forwarded-for": forwardedFor,
+          "x-forwarded-proto": proto,
+          "x-forwarded-host": host,
+        });
+        expect(isIP(seen.clientAddress)).to.not.equal(0);
+      }),
+    );
+  });
+});
