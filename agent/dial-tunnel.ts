@@ -34,27 +34,28 @@ export function parseTunnelTarget({ tunnelAddress, tunnelSecret }: OpenDisplay):
 
 /** Dials a tunnel and waits until the controller takes it. Throws TARGET_REFUSED or CANCELLED, and leaves nothing open then. */
 export async function dialTunnel(target: TunnelTarget, { ms, signal }: AskOptions): Promise<Socket> {
-  const upgrade = upgradeRequest(target);
   const expired = (): ServiceError => refused("does not answer");
+  const bounded = { ms: Math.min(ms, TUNNEL_HANDSHAKE_MS), signal, expired };
+  let upgrade: ClientRequest | undefined;
   try {
-    const bounded = { ms: Math.min(ms, TUNNEL_HANDSHAKE_MS), signal, expired };
-    return await waitAtMost(bounded, () => upgraded(upgrade));
+    return await waitAtMost(bounded, () => {
+      upgrade = upgradeRequest(target);
+      return upgraded(upgrade);
+    });
   } catch (error) {
-    upgrade.destroy();
+    upgrade?.destroy();
     throw error;
   }
 }
 
 function upgradeRequest({ address, secret }: TunnelTarget): ClientRequest {
-  const upgrade = request({
+  return request({
     ...address,
     path: "/tunnel",
     headers: { Connection: "Upgrade", Upgrade: "spicegate-tunnel", "X-Spicegate-Tunnel-Secret": secret },
     agent: false,
     maxHeaderSize: MAX_TUNNEL_HEADER_BYTES,
   });
-  // One that is given up before it was sent has an error as well.
-  return upgrade.on("error", () => undefined);
 }
 
 function upgraded(upgrade: ClientRequest): Promise<Socket> {

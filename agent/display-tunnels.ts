@@ -16,13 +16,15 @@ import type { Means, OpenedDisplay } from "./open-display.js";
  */
 export class DisplayTunnels implements Part {
   readonly #clock: Clock;
+  readonly #most: number;
   readonly #tunnels = new Set<DisplayTunnel>();
   readonly #opened: Record<Means, number> = { fd: 0, socket: 0, tcp: 0 };
   #ended: Traffic = { toController: 0, toDisplay: 0 };
   #stopped = false;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, most = MAX_TUNNELS_PER_AGENT) {
     this.#clock = clock;
+    this.#most = most;
   }
 
   start(): void {
@@ -69,8 +71,8 @@ export class DisplayTunnels implements Part {
 
   #requireRoom(): void {
     if (this.#stopped) throw new ServiceError("DRAINING", "the agent is stopping");
-    if (this.#tunnels.size >= MAX_TUNNELS_PER_AGENT) {
-      throw new ServiceError("LIMITED", `this host carries ${MAX_TUNNELS_PER_AGENT} displays already`);
+    if (this.#tunnels.size >= this.#most) {
+      throw new ServiceError("LIMITED", `this host carries ${this.#most} displays already`);
     }
   }
 

@@ -47,21 +47,25 @@ export function connectable(display: DomainDisplay): NetConnectOpts {
 }
 
 /** Connects; a connection that is late is closed. */
-function connectTo(target: NetConnectOpts, options: AskOptions): Promise<Socket> {
-  const socket = connect({ ...target, noDelay: true });
-  // Stays for good: after the connection stands its end says all there is to know.
-  socket.on("error", () => undefined);
+async function connectTo(target: NetConnectOpts, options: AskOptions): Promise<Socket> {
   const expired = (): ServiceError => refused("the display does not take the connection in time");
-  return waitAtMost(
-    { ...options, expired },
-    () =>
-      new Promise<Socket>((resolve, reject) => {
-        socket.once("connect", () => resolve(socket));
-        socket.once("error", (cause) => reject(refused("the display does not take the connection", cause)));
-      }),
-  ).catch((error: unknown) => {
-    socket.destroy();
+  let socket: Socket | undefined;
+  try {
+    return await waitAtMost({ ...options, expired }, () => {
+      socket = connect({ ...target, noDelay: true });
+      return connected(socket);
+    });
+  } catch (error) {
+    socket?.destroy();
     throw error;
+  }
+}
+
+function connected(socket: Socket): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    socket.once("connect", () => resolve(socket));
+    // Stays for good: once the connection stands its end says all there is to know.
+    socket.on("error", (cause) => reject(refused("the display does not take the connection", cause)));
   });
 }
 
