@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Registry } from "prom-client";
 import { Counter, Gauge, Histogram } from "prom-client";
+import type { Traffic } from "./display-tunnel.js";
+import type { Means } from "./open-display.js";
 import { LATENCY_BUCKETS } from "../src/telemetry/metrics.js";
 
 /** Every metric of the agent beyond those of the process. The help texts become the documentation. */
@@ -16,8 +18,23 @@ export interface AgentMetrics {
   readonly hypervisorUp: Gauge;
 }
 
-/** Registers the agent's metrics. Called once per registry; `abandonedWorkers` is asked with every scrape. */
-export function createAgentMetrics(registry: Registry, abandonedWorkers: () => number = () => 0): AgentMetrics {
+/** What is counted elsewhere, and asked for with every scrape. */
+export interface AgentReadings {
+  readonly abandonedWorkers: number;
+  readonly tunnels: {
+    readonly open: number;
+    readonly opened: Readonly<Record<Means, number>>;
+    readonly traffic: Traffic;
+  };
+}
+
+const NOTHING: AgentReadings = {
+  abandonedWorkers: 0,
+  tunnels: { open: 0, opened: { fd: 0, socket: 0, tcp: 0 }, traffic: { toController: 0, toDisplay: 0 } },
+};
+
+/** Registers the agent's metrics. Called once per registry. */
+export function createAgentMetrics(registry: Registry, read: () => AgentReadings = () => NOTHING): AgentMetrics {
   const registers = [registry];
   const counter = <T extends string>(name: string, help: string, labelNames: T[] = []): Counter<T> =>
     new Counter({ name: `spicegate_agent_${name}`, help, labelNames, registers });
@@ -28,9 +45,10 @@ export function createAgentMetrics(registry: Registry, abandonedWorkers: () => n
     help: "Worker threads that are stuck inside libvirt for good; more than 0 asks for a restart of the agent.",
     registers,
     collect() {
-      this.set(abandonedWorkers());
+      this.set(read().abandonedWorkers);
     },
   });
+  registerTunnels(registry, () => read().tunnels);
   return {
     requests: counter(
       "requests_total",
@@ -67,4 +85,39 @@ export function createAgentMetrics(registry: Registry, abandonedWorkers: () => n
     ),
     hypervisorUp: gauge("hypervisor_up", "1 while libvirt answers, else 0."),
   };
+}
+
+/** Tunnels count for themselves: nothing is added to the way of each byte. */
+function registerTunnels(registry: Registry, read: () => AgentReadings["tunnels"]): void {
+  const registers = [registry];
+  new Gauge({
+    name: "spicegate_agent_tunnels",
+    help: "Displays that are carried to controllers now, one for each channel of a viewer.",
+    registers,
+    collect() {
+      this.set(read().open);
+    },
+  });
+  new Counter({
+    name: "spicegate_agent_tunnels_opened_total",
+    help: "Displays opened, by means: fd (libvirt's descriptor), socket (the display's unix socket), tcp (its port).",
+    labelNames: ["means"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [means, count] of Object.entries(read().opened)) this.inc({ means }, count);
+    },
+  });
+  new Counter({
+    name: "spicegate_agent_tunnel_bytes_total",
+    help: "Bytes carried, by direction: to_controller (the screen), to_display (keys and mouse).",
+    labelNames: ["direction"],
+    registers,
+    collect() {
+      const { toController, toDisplay } = read().traffic;
+      this.reset();
+      this.inc({ direction: "to_controller" }, toController);
+      this.inc({ direction: "to_display" }, toDisplay);
+    },
+  });
 }

@@ -13,6 +13,7 @@ import type { AgentConfig } from "./agent-config.js";
 import { AgentIdentity } from "./agent-identity.js";
 import { createAgentMetrics } from "./agent-metrics.js";
 import { ControllerStreams } from "./controller-streams.js";
+import { DisplayTunnels } from "./display-tunnels.js";
 import { FailureLog } from "./failure-log.js";
 import type { Hypervisor } from "./hypervisor.js";
 import { HypervisorWatch } from "./hypervisor-watch.js";
@@ -44,15 +45,18 @@ export class Agent implements Part {
     const registry = createRegistry();
     const { readiness } = this;
     const hypervisor = given ?? new LibvirtHypervisor({ uri: config.libvirt.uri, log });
-    const abandoned = (): number => (hypervisor instanceof LibvirtHypervisor ? hypervisor.abandonedWorkers : 0);
-    const metrics = createAgentMetrics(registry, abandoned);
+    const tunnels = new DisplayTunnels(clock);
+    const metrics = createAgentMetrics(registry, () => ({
+      abandonedWorkers: hypervisor instanceof LibvirtHypervisor ? hypervisor.abandonedWorkers : 0,
+      tunnels,
+    }));
     this.telemetry = new TelemetryServer({ listen: requireAddress(config.telemetry.listen), registry, readiness, log });
     const inventory = new Inventory({ hypervisor, metrics, log, clock });
     const context = {
       identity: new AgentIdentity(config.agent.host, version),
       hypervisor,
       inventory,
-      perform: createOperations({ hypervisor, settings: config.spice }),
+      perform: createOperations({ hypervisor, settings: config.spice, tunnels }),
       metrics,
       log,
       failureLog: new FailureLog(log, clock),
@@ -64,6 +68,7 @@ export class Agent implements Part {
       { name: "hypervisor", part: hypervisor },
       { name: "hypervisor watch", part: new HypervisorWatch({ hypervisor, readiness, metrics, clock }) },
       { name: "inventory", part: inventory },
+      { name: "display tunnels", part: tunnels },
       { name: "controller streams", part: streams, stopMs: MAX_REQUEST_MS + STOP_STEP_MS },
     ]);
   }

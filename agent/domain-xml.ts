@@ -43,11 +43,13 @@ function readDisplay(graphics: XmlElement): DomainDisplay {
   const type = graphics.attribute("type");
   const port = readPort(graphics.attribute("port"));
   const tlsPort = readPort(graphics.attribute("tlsPort"));
+  const listen = readListen(graphics);
   return {
     kind: type === "spice" || type === "vnc" ? type : "other",
-    listen: readListen(graphics),
+    listen,
     ...(port !== undefined && { port }),
     ...(tlsPort !== undefined && { tlsPort }),
+    ...readPlace(graphics, listen),
   };
 }
 
@@ -64,6 +66,18 @@ function readListen(graphics: XmlElement): ListenKind {
     default:
       return "unknown";
   }
+}
+
+/** Where it listens, beyond its ports. */
+function readPlace(graphics: XmlElement, listen: ListenKind): Pick<DomainDisplay, "socket" | "address"> {
+  const element = graphics.child("listen");
+  if (listen === "socket") {
+    const socket = element ? element.attribute("socket") : graphics.attribute("socket");
+    return socket ? { socket } : {};
+  }
+  if (listen !== "address" && listen !== "network") return {};
+  const address = element ? element.attribute("address") : graphics.attribute("listen");
+  return address ? { address } : {};
 }
 
 /** A port that is absent, 0 or -1 (not chosen yet) is none. */

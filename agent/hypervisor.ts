@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Socket } from "node:net";
 import type { Part } from "../src/lib/lifecycle.js";
 
 /** What libvirt says of a domain, reduced to what matters for a console. */
@@ -14,6 +15,10 @@ export interface DomainDisplay {
   readonly listen: ListenKind;
   readonly port?: number;
   readonly tlsPort?: number;
+  /** The unix socket it listens on, where that is its kind. */
+  readonly socket?: string;
+  /** The address it listens on, where that is its kind and libvirt says which. */
+  readonly address?: string;
 }
 
 /** The owner that a domain's metadata names. Absent fields are empty. */
@@ -39,6 +44,8 @@ export interface HypervisorInfo {
   readonly hypervisorVersion: string;
   readonly spice: boolean;
   readonly vnc: boolean;
+  /** Whether a display can be opened without its listening anywhere. */
+  readonly graphicsFd: boolean;
 }
 
 /** Whether libvirt answers. While it does not, `info` is the last known one. */
@@ -80,6 +87,12 @@ export interface Hypervisor extends Part {
   onChange(listener: (change: DomainChange) => void): () => void;
   /** One domain: its state and live XML. */
   describe(uuid: string, options: AskOptions): Promise<DomainDescription>;
+  /**
+   * A connection of its own to a display of a running domain, which the caller has to close; `index` is the display's
+   * place in `displays`. Undefined where this hypervisor cannot do that. Fails with INSTANCE_NOT_RUNNING as well. What
+   * opens after the deadline or the signal is closed.
+   */
+  openDisplay(uuid: string, index: number, options: AskOptions): Promise<Socket | undefined>;
   /** All domains, defined and transient, at most MAX_DOMAINS_PER_HOST; more is LIMITED. */
   describeAll(options: AskOptions): Promise<readonly DomainDescription[]>;
 }

@@ -66,6 +66,7 @@ const FAILURES = {
   UNIMPLEMENTED: FailureReason.FAILURE_REASON_UNIMPLEMENTED,
   DRAINING: FailureReason.FAILURE_REASON_DRAINING,
   INTERNAL: FailureReason.FAILURE_REASON_INTERNAL,
+  TARGET_REFUSED: FailureReason.FAILURE_REASON_TARGET_REFUSED,
 } as const;
 
 /** The name of a failure, as the protocol, logs and metrics call it. */
@@ -117,7 +118,7 @@ export function statusFromHypervisor({ available, info, detail }: own.Hypervisor
     available,
     libvirtVersion: clip(info?.libvirtVersion ?? "", MAX_TEXT_LENGTH),
     hypervisorVersion: clip(info?.hypervisorVersion ?? "", MAX_TEXT_LENGTH),
-    capabilities: { spice: info?.spice ?? true, vnc: info?.vnc ?? true, graphicsFd: false },
+    capabilities: { spice: info?.spice ?? true, vnc: info?.vnc ?? true, graphicsFd: info?.graphicsFd ?? false },
     detail: clip(detail, MAX_TEXT_LENGTH),
   };
 }

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentRequest, Reply } from "../proto/gen/spicegate/agent/v1/agent.js";
+import { withDeadline } from "../src/lib/deadline.js";
+import { ServiceError } from "../src/lib/service-error.js";
 import { parseUuid } from "../src/lib/validate.js";
+import { parseTunnelTarget } from "./dial-tunnel.js";
+import type { DisplayTunnels } from "./display-tunnels.js";
 import type { SpiceSource } from "./get-spice-endpoint.js";
 import { getSpiceEndpoint } from "./get-spice-endpoint.js";
 import type { AskOptions } from "./hypervisor.js";
 import { UnknownOperation } from "./messages.js";
+import { openDisplay } from "./open-display.js";
 import { validateConsolePort } from "./validate-console-port.js";
 
 /** What a controller asks for. */
@@ -14,8 +19,13 @@ export type Result = Exclude<NonNullable<Reply["result"]>, { $case: "failure" }>
 /** Does what is asked, or throws a ServiceError or UnknownOperation. */
 export type Perform = (operation: Operation, options: AskOptions) => Promise<Result>;
 
+/** What operations work with. */
+export interface OperationsOptions extends SpiceSource {
+  readonly tunnels: DisplayTunnels;
+}
+
 /** Makes the function that decodes an operation, has it done and encodes its result. */
-export function createOperations(source: SpiceSource): Perform {
+export function createOperations(source: OperationsOptions): Perform {
   return async (operation, options) => {
     switch (operation?.$case) {
       case "getSpiceEndpoint": {
@@ -27,7 +37,16 @@ export function createOperations(source: SpiceSource): Perform {
         await validateConsolePort(source, uuid, operation.validateConsolePort, options);
         return { $case: "consolePortValid", consolePortValid: {} };
       }
-      case "openDisplay":
+      case "openDisplay": {
+        const uuid = parseUuid(operation.openDisplay.instanceUuid, "instance_uuid");
+        const target = parseTunnelTarget(operation.openDisplay);
+        const expired = (): ServiceError => new ServiceError("HYPERVISOR_UNAVAILABLE", "the display opens too slowly");
+        await withDeadline({ ...options, expired }, async (signal) => {
+          const rest = { ms: options.ms, signal };
+          await source.tunnels.carry(await openDisplay(source, uuid, rest), target, rest);
+        });
+        return { $case: "displayOpened", displayOpened: {} };
+      }
       case undefined:
         throw new UnknownOperation();
     }

@@ -4,6 +4,7 @@ import type { HypervisorInfo } from "../hypervisor.js";
 import { failureOf, ifSupported, nonNegative, nonNull, openConnection } from "./connection.js";
 import { DomainHandles } from "./domain-handles.js";
 import { describeDomain } from "./describe-domain.js";
+import { openGraphics } from "./open-graphics.js";
 import { readDisplayCapabilities, UNKNOWN_CAPABILITIES } from "./display-capabilities.js";
 import type { Answers, CallRequest, CallWorkerData, WorkerReply, WorkerRequest } from "./messages.js";
 import type { Pointer } from "./native.js";
@@ -45,6 +46,8 @@ function info(): HypervisorInfo {
   return {
     libvirtVersion: version(libvirt.connectGetLibVersion),
     hypervisorVersion: version(libvirt.connectGetVersion),
+    // The only driver that hands out descriptors; where its connection cannot carry one, opening says so.
+    graphicsFd: libvirt.connectGetType(connection) === "QEMU",
     ...(capabilities === undefined ? UNKNOWN_CAPABILITIES : readDisplayCapabilities(capabilities)),
   };
 }
@@ -69,6 +72,8 @@ function answer(request: CallRequest | { kind: "open" }): Answers[keyof Answers]
       return list();
     case "describe":
       return request.domains.map((question) => describeDomain(libvirt, handles, question));
+    case "openGraphics":
+      return openGraphics(libvirt, handles, request);
   }
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Socket } from "node:net";
 import { Backoff } from "../../src/lib/backoff.js";
 import type { Clock } from "../../src/lib/clock.js";
 import { systemClock } from "../../src/lib/clock.js";
@@ -17,6 +18,7 @@ import type { Ending } from "./call-connection.js";
 import { CallConnection } from "./call-connection.js";
 import { CallPool } from "./call-pool.js";
 import { EventConnection } from "./event-connection.js";
+import { closeUnclaimed, socketFromGraphics } from "./graphics-socket.js";
 import { hypervisorUnavailable } from "./libvirt-failure.js";
 import { LibvirtSockets } from "./libvirt-sockets.js";
 import type { DomainAnswer, DomainQuestion } from "./messages.js";
@@ -24,6 +26,7 @@ import { loadLibc } from "./native.js";
 import { RunningDomains } from "./running-domains.js";
 
 const DEFAULT_READERS = 2;
+const OPENERS = 2;
 
 /** What a libvirt hypervisor is made of. */
 export interface LibvirtOptions {
@@ -41,8 +44,9 @@ export function exitNow(code: number): void {
 }
 
 /**
- * The hypervisor through libvirt: one connection for events, some for questions, all inside worker threads, so that the
- * main thread never waits for libvirt. This file keeps them connected; it knows nothing of C. One per process, since
+ * The hypervisor through libvirt: one connection for events, some for questions (readers), some for opening displays
+ * (openers), since a guest that hangs blocks whoever opens its display; all inside worker threads, so that the main
+ * thread never waits for libvirt. This file keeps them connected; it knows nothing of C. One per process, since
  * libvirt's event loop is one per process. `start` fails only where libvirt's library is missing.
  */
 export class LibvirtHypervisor implements Hypervisor {
@@ -50,9 +54,11 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #clock: Clock;
   readonly #events: EventConnection;
   readonly #readers: readonly CallConnection[];
+  readonly #openers: readonly CallConnection[];
   /** All of them, in the order of opening. */
   readonly #connections: readonly (EventConnection | CallConnection)[];
   readonly #pool: CallPool;
+  readonly #openerPool: CallPool;
   readonly #running = new RunningDomains();
   readonly #onStatus = new Set<(status: HypervisorStatus) => void>();
   readonly #onChange = new Set<(change: DomainChange) => void>();
@@ -74,13 +80,18 @@ export class LibvirtHypervisor implements Hypervisor {
       { length: readers },
       () => new CallConnection(options, (ending, failure) => this.#readerEnded(ending, failure.message)),
     );
-    this.#connections = [this.#events, ...this.#readers];
+    this.#openers = Array.from(
+      { length: OPENERS },
+      () => new CallConnection(options, (ending, failure) => this.#openerEnded(ending, failure.message)),
+    );
+    this.#connections = [this.#events, ...this.#readers, ...this.#openers];
     this.#pool = new CallPool(this.#readers, clock);
+    this.#openerPool = new CallPool(this.#openers, clock);
   }
 
   /** Workers that are stuck inside libvirt for good. Where there are any, only exitNow ends the process. */
   get abandonedWorkers(): number {
-    return this.#readers.reduce((sum, reader) => sum + reader.abandoned, this.#events.abandoned);
+    return this.#connections.reduce((sum, connection) => sum + connection.abandoned, 0);
   }
 
   async start(): Promise<void> {
@@ -137,6 +148,13 @@ export class LibvirtHypervisor implements Hypervisor {
     });
   }
 
+  async openDisplay(uuid: string, index: number, options: AskOptions): Promise<Socket | undefined> {
+    this.#requireAvailable();
+    return socketFromGraphics(
+      await this.#openerPool.ask({ kind: "openGraphics", uuid, index }, options, closeUnclaimed),
+    );
+  }
+
   async #describeMany(
     domains: readonly DomainQuestion[],
     options: AskOptions,
@@ -179,6 +197,7 @@ export class LibvirtHypervisor implements Hypervisor {
   async #connect(): Promise<void> {
     for (const connection of this.#connections) if (!connection.isOpen) await connection.open();
     this.#pool.pump();
+    this.#openerPool.pump();
     if (this.#status.available) return;
     const info = await this.#pool.ask({ kind: "info" }, { ms: LIBVIRT_OPEN_MS, signal: this.#stop.signal });
     if (this.#allOpen()) this.#setStatus({ available: true, info, detail: "" });
@@ -200,9 +219,15 @@ export class LibvirtHypervisor implements Hypervisor {
       return;
     }
     this.#clock.after(LIBVIRT_REOPEN_MS, () => {
-      if (!this.#allOpen()) this.#lost("libvirt is silent");
+      if (!this.#readers.every((reader) => reader.isOpen)) this.#lost("libvirt is silent");
     });
     this.#wakeUp();
+  }
+
+  /** An opener that was cut waited for a guest: that says nothing of libvirt, and only it is opened again. */
+  #openerEnded(ending: Ending, message: string): void {
+    if (ending === "lost") this.#lost(message);
+    else this.#wakeUp();
   }
 
   /** Any loss means that events were missed and other connections may be dead: all are opened anew. */
@@ -211,7 +236,7 @@ export class LibvirtHypervisor implements Hypervisor {
     for (const connection of this.#connections) connection.expire();
     this.#running.clear();
     this.#setStatus({ available: false, info: this.#status.info, detail });
-    this.#pool.failQueued(hypervisorUnavailable(detail));
+    this.#failQueued(detail);
     this.#wakeUp();
   }
 
@@ -224,6 +249,10 @@ export class LibvirtHypervisor implements Hypervisor {
     for (const listener of this.#onStatus) listener(status);
   }
 
+  #failQueued(detail: string): void {
+    for (const pool of [this.#pool, this.#openerPool]) pool.failQueued(hypervisorUnavailable(detail));
+  }
+
   #changed(change: DomainChange): void {
     this.#running.changed(change.uuid);
     for (const listener of this.#onChange) listener(change);
@@ -233,9 +262,9 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#status = { available: false, info: this.#status.info, detail: "the agent is stopping" };
     this.#stop.abort();
     this.#wakeUp();
-    this.#pool.failQueued(hypervisorUnavailable(this.#status.detail));
+    this.#failQueued(this.#status.detail);
     // The loop goes last: closing a connection needs it.
-    await Promise.all(this.#readers.map((reader) => reader.stop()));
+    await Promise.all([...this.#readers, ...this.#openers].map((connection) => connection.stop()));
     await this.#events.stop();
     await this.#connecting;
   }

@@ -33,6 +33,19 @@ export interface DomainAnswer {
   readonly problem?: string;
 }
 
+/** Which of a domain's displays is to be opened. */
+export interface GraphicsQuestion {
+  readonly uuid: string;
+  /** Its place among all graphics elements of the domain, of whatever kind. */
+  readonly index: number;
+}
+
+/** Why a display was not opened, as far as it matters; "silent" is the guest's QEMU, not libvirt. */
+export type GraphicsRefusal = "no-domain" | "not-running" | "unsupported" | "silent";
+
+/** An open descriptor of this process, which belongs to whoever gets this answer; or why there is none. */
+export type GraphicsAnswer = { readonly fd: number } | { readonly refusal: GraphicsRefusal };
+
 /** What each request is answered with. */
 export interface Answers {
   /** Open the connection, after closing the one before. */
@@ -42,13 +55,15 @@ export interface Answers {
   readonly list: readonly string[];
   /** In the order of the request; undefined for a domain that does not exist. */
   readonly describe: readonly (DomainAnswer | undefined)[];
+  readonly openGraphics: GraphicsAnswer;
 }
 
 /** The requests that use an open connection. */
 export type CallRequest =
   | { readonly kind: "info" }
   | { readonly kind: "list" }
-  | { readonly kind: "describe"; readonly domains: readonly DomainQuestion[] };
+  | { readonly kind: "describe"; readonly domains: readonly DomainQuestion[] }
+  | ({ readonly kind: "openGraphics" } & GraphicsQuestion);
 
 /** Main thread to call worker. After "close" the worker closes its connection and ends. */
 export type WorkerRequest = CallRequest | { readonly kind: "open" } | { readonly kind: "close" };

@@ -16,8 +16,13 @@ export const VIR_ERR_NO_SUPPORT = 3;
 export const VIR_ERR_SYSTEM_ERROR = 38;
 export const VIR_ERR_RPC = 39;
 export const VIR_ERR_NO_DOMAIN = 42;
+export const VIR_ERR_OPERATION_INVALID = 55;
+export const VIR_ERR_ARGUMENT_UNSUPPORTED = 74;
+export const VIR_ERR_OPERATION_UNSUPPORTED = 84;
 export const VIR_FROM_RPC = 7;
 export const VIR_DOMAIN_EVENT_ID_LIFECYCLE = 0;
+export const VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH = 1;
+export const VIR_DOMAIN_CONTROL_OCCUPIED = 2;
 const UUID_STRING_BYTES = 37;
 
 /** What koffi makes of a library's function: a call that trusts its arguments. The types are ours to get right. */
@@ -69,6 +74,7 @@ function declareLibvirt() {
     connectGetVersion: define<[Pointer, number[]], number>(
       "int virConnectGetVersion(void *connection, _Out_ uint64_t *version)",
     ),
+    connectGetType: define<[Pointer], string | null>("const char *virConnectGetType(void *connection)"),
     connectGetDomainCapabilities: define<[Pointer, null, null, null, null, number], string | null>(
       "str! virConnectGetDomainCapabilities(void *connection, void *emulator, void *arch, void *machine, void *type, unsigned int flags)",
     ),
@@ -88,6 +94,12 @@ function declareLibvirt() {
     ),
     domainGetXmlDesc: define<[Pointer, number], string | null>(
       "str! virDomainGetXMLDesc(void *domain, unsigned int flags)",
+    ),
+    domainGetControlInfo: define<[Pointer, Buffer, number], number>(
+      "int virDomainGetControlInfo(void *domain, _Out_ uint8_t *info, unsigned int flags)",
+    ),
+    domainOpenGraphicsFd: define<[Pointer, number, number], number>(
+      "int virDomainOpenGraphicsFD(void *domain, unsigned int index, unsigned int flags)",
     ),
     domainHasManagedSaveImage: define<[Pointer, number], number>(
       "int virDomainHasManagedSaveImage(void *domain, unsigned int flags)",

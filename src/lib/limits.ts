@@ -79,6 +79,8 @@ export const LIBVIRT_FIRST_MS = 2_000;
 export const LIBVIRT_REOPEN_MS = 1_000;
 export const LIBVIRT_FREE_MS = 1_500;
 export const LIBVIRT_FREE_INTERVAL_MS = 50;
+/** How long a guest's QEMU may leave a command unanswered before nothing more is asked of it. */
+export const LIBVIRT_MONITOR_BUSY_MS = 1_000;
 export const LIBVIRT_STOP_GRACE_MS = 250;
 export const LIBVIRT_PAGE_DOMAINS = 100;
 /** How late an event of libvirt may be noticed at most. */
@@ -89,10 +91,15 @@ export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 export const OPEN_DISPLAY_MS = 5_000;
 /** How long the tunnel's HTTP request, or its answer, may take. */
 export const TUNNEL_HANDSHAKE_MS = 5_000;
+/** Per agent; each takes two descriptors. */
+export const MAX_TUNNELS_PER_AGENT = 4_096;
+export const MAX_TUNNEL_SECRET_LENGTH = 128;
 export const MAX_WAITING_TUNNELS = 1_024;
 export const MAX_TUNNEL_HEADER_BYTES = 4_096;
 /** Without traffic for so long a tunnel is probed by the kernel; ten probes without an answer, a second each, end it. */
 export const TUNNEL_KEEPALIVE_MS = 8_000;
+/** How long the last bytes of one side may take to the other. */
+export const TUNNEL_LAST_BYTES_MS = 1_000;
 
 // Viewers.
 export const MAX_REDEEM_BODY_BYTES = 1_024;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Socket } from "node:net";
 import type {
   AskOptions,
   DomainChange,
@@ -18,6 +19,7 @@ export const FAKE_INFO: HypervisorInfo = {
   hypervisorVersion: "7.2.22",
   spice: true,
   vnc: true,
+  graphicsFd: true,
 };
 
 type Answer = { readonly kind: "error"; readonly error: ServiceError } | { readonly kind: "never" };
@@ -36,6 +38,8 @@ export class FakeHypervisor implements Hypervisor {
   /** How many questions were asked, and how many of them are open now. */
   asked = 0;
   open = 0;
+  /** Opens displays. Without one this hypervisor hands out no descriptors, and displays are reached as they listen. */
+  opener: (uuid: string, index: number) => Socket | Promise<Socket> | undefined = () => undefined;
   starts = 0;
   stops = 0;
 
@@ -71,6 +75,10 @@ export class FakeHypervisor implements Hypervisor {
       if (!domain) throw new ServiceError("INSTANCE_NOT_FOUND", "there is no such domain on this host");
       return domain;
     });
+  }
+
+  openDisplay(uuid: string, index: number, options: AskOptions): Promise<Socket | undefined> {
+    return this.#ask(options, () => this.opener(uuid, index));
   }
 
   describeAll(options: AskOptions): Promise<readonly DomainDescription[]> {
@@ -109,7 +117,7 @@ export class FakeHypervisor implements Hypervisor {
     if (changed) for (const listener of this.#onStatus) listener(status);
   }
 
-  async #ask<T>(options: AskOptions, answer: () => T): Promise<T> {
+  async #ask<T>(options: AskOptions, answer: () => T | Promise<T>): Promise<T> {
     const unavailable = (): ServiceError =>
       new ServiceError("HYPERVISOR_UNAVAILABLE", "the hypervisor does not answer; try again in a moment");
     this.asked += 1;

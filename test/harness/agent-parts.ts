@@ -3,6 +3,7 @@ import { Registry } from "prom-client";
 import { AgentIdentity } from "../../agent/agent-identity.js";
 import { createAgentMetrics } from "../../agent/agent-metrics.js";
 import type { SessionContext } from "../../agent/control-session.js";
+import { DisplayTunnels } from "../../agent/display-tunnels.js";
 import { FailureLog } from "../../agent/failure-log.js";
 import { Inventory } from "../../agent/inventory.js";
 import { createOperations } from "../../agent/operations.js";
@@ -14,6 +15,7 @@ import { FakeHypervisor } from "../fakes/fake-hypervisor.js";
 /** Everything of an agent below its streams, over a hypervisor in memory. */
 export class AgentParts {
   readonly hypervisor: FakeHypervisor;
+  readonly tunnels: DisplayTunnels;
   readonly #registry = new Registry();
   readonly context: SessionContext;
 
@@ -21,7 +23,9 @@ export class AgentParts {
   constructor(clock: Clock = systemClock, hypervisorClock: Clock = clock) {
     const hypervisor = new FakeHypervisor(hypervisorClock);
     this.hypervisor = hypervisor;
-    const metrics = createAgentMetrics(this.#registry);
+    const tunnels = new DisplayTunnels(clock);
+    this.tunnels = tunnels;
+    const metrics = createAgentMetrics(this.#registry, () => ({ abandonedWorkers: 0, tunnels }));
     const log = silentLog;
     const inventory = new Inventory({ hypervisor, metrics, log, clock });
     inventory.start();
@@ -30,7 +34,7 @@ export class AgentParts {
       identity: new AgentIdentity("host-a", "1.2.3"),
       hypervisor,
       inventory,
-      perform: createOperations({ hypervisor, settings }),
+      perform: createOperations({ hypervisor, settings, tunnels }),
       metrics,
       log,
       failureLog: new FailureLog(log, clock),
@@ -46,7 +50,8 @@ export class AgentParts {
     return (metric?.values ?? []).reduce((sum, sample) => sum + (fits(sample.labels) ? sample.value : 0), 0);
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
+    await this.tunnels.stop();
     this.context.inventory.stop();
   }
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Socket } from "node:net";
 import { expect } from "chai";
 import { loadAgentConfig } from "../../../agent/agent-config.js";
 import { Agent } from "../../../agent/agent.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { aDomain, uuidOf } from "../../fakes/domains.js";
+import type { FakeStream } from "../../fakes/fake-controller.js";
 import { FakeController } from "../../fakes/fake-controller.js";
 import { FakeHypervisor } from "../../fakes/fake-hypervisor.js";
+import { FakeTunnelServer } from "../../fakes/fake-tunnel-server.js";
+import { socketPair } from "../../harness/socket-pair.js";
 import { until, within } from "../../harness/within.js";
 
 describe("Agent", () => {
@@ -48,6 +52,85 @@ describe("Agent", () => {
     expect(metrics).to.contain('spicegate_agent_requests_total{operation="GetSpiceEndpoint",outcome="OK"} 1');
     expect(metrics).to.contain("spicegate_agent_hypervisor_up 1");
     expect(metrics).to.contain("spicegate_agent_abandoned_workers 0");
+  });
+
+  describe("carrying a display", () => {
+    let tunnels: FakeTunnelServer;
+    let qemu: Socket;
+
+    beforeEach(async () => {
+      tunnels = new FakeTunnelServer();
+      await tunnels.start();
+      const [near, far] = await socketPair();
+      qemu = far.resume();
+      hypervisor.opener = () => near;
+    });
+
+    afterEach(() => {
+      qemu.destroy();
+      tunnels.stop();
+    });
+
+    const openDisplay = (): Parameters<FakeStream["request"]>[0] => ({
+      $case: "openDisplay",
+      openDisplay: { instanceUuid: uuidOf(1), tunnelAddress: tunnels.address, tunnelSecret: "s" },
+    });
+
+    it("replies when the tunnel stands, and shows it in its metrics", async () => {
+      const peer = await controller.nextStream();
+      expect(await peer.ask(openDisplay())).to.deep.equal({ $case: "displayOpened", displayOpened: {} });
+      const { socket } = await tunnels.next();
+      socket.write("keys");
+      qemu.write("the screen");
+      await until("the bytes", () => qemu.bytesRead === 4);
+      for (const line of [
+        "spicegate_agent_tunnels 1",
+        'spicegate_agent_tunnels_opened_total{means="fd"} 1',
+        'spicegate_agent_tunnels_opened_total{means="tcp"} 0',
+        'spicegate_agent_tunnel_bytes_total{direction="to_controller"} 10',
+        'spicegate_agent_tunnel_bytes_total{direction="to_display"} 4',
+      ]) {
+        expect(await (await get("/metrics")).text()).to.contain(`${line}\n`);
+      }
+    });
+
+    it("goes on when the control stream breaks, and ends when the agent stops", async () => {
+      const peer = await controller.nextStream();
+      await peer.ask(openDisplay());
+      const { socket } = await tunnels.next();
+      controller.stop();
+      await until("the loss of the stream", () => !agent.readiness.isReady());
+      socket.write("still here");
+      await until("the bytes", () => qemu.bytesRead === 10);
+      await within("the stop", agent.stop());
+      await until("the end of the tunnel", () => qemu.closed && socket.closed);
+    });
+
+    it("closes what was opened when the controller cancels meanwhile", async () => {
+      tunnels.answer = "nothing";
+      const peer = await controller.nextStream();
+      const id = peer.request(openDisplay(), 4_000);
+      await tunnels.next();
+      peer.send({ $case: "cancel", cancel: { id } });
+      await until("the end of the display", () => qemu.closed && tunnels.open.size === 0);
+    });
+
+    it("closes what was opened when the control stream breaks meanwhile", async () => {
+      tunnels.answer = "nothing";
+      const peer = await controller.nextStream();
+      peer.request(openDisplay(), 4_000);
+      await tunnels.next();
+      controller.stop();
+      await until("the end of the display", () => qemu.closed && tunnels.open.size === 0);
+    });
+
+    it("answers before the controller's patience ends", async () => {
+      tunnels.answer = "nothing";
+      const peer = await controller.nextStream();
+      const reply = await peer.reply(peer.request(openDisplay(), 400));
+      expect(reply).to.have.property("$case", "failure");
+      await until("the end of the display", () => qemu.closed);
+    });
   });
 
   it("answers what is in flight before the hypervisor stops, and stops twice without harm", async () => {

@@ -58,7 +58,7 @@ describe("ControllerStream", () => {
   afterEach(async () => {
     controller.stop();
     await stream.stop();
-    parts.stop();
+    await parts.stop();
   });
 
   /** Starts a stream with waits of a few milliseconds; with a clock, time stands still but for the test. */

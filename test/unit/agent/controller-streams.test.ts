@@ -30,7 +30,7 @@ describe("ControllerStreams", () => {
     one.stop();
     other.stop();
     await streams.stop();
-    parts.stop();
+    await parts.stop();
   });
 
   it("tells every controller the same reports with the same numbers", async () => {

@@ -23,8 +23,8 @@ describe("readDomainXml", () => {
       name: "real-2",
       active: true,
       displays: [
-        { kind: "spice", listen: "address", port: 5902 },
-        { kind: "vnc", listen: "address", port: 5903 },
+        { kind: "spice", listen: "address", port: 5902, address: "127.0.0.1" },
+        { kind: "vnc", listen: "address", port: 5903, address: "127.0.0.1" },
       ],
       owner: {
         name: "web-1 & friends",
@@ -62,6 +62,24 @@ describe("readDomainXml", () => {
     expect(displaysOf("<graphics type='spice' port='5900' listen='0.0.0.0'/>")[0]?.listen).to.equal("address");
     expect(displaysOf("<graphics type='vnc' socket='/run/vnc.sock'/>")[0]?.listen).to.equal("socket");
     expect(displaysOf("<graphics type='spice'/>")[0]?.listen).to.equal("address");
+  });
+
+  it("says where a display listens, by the same element or attributes", () => {
+    const place = (inside: string, attributes = ""): unknown => {
+      const [display] = displaysOf(`<graphics type='spice' ${attributes}>${inside}</graphics>`);
+      return { socket: display?.socket, address: display?.address };
+    };
+    const none = { socket: undefined, address: undefined };
+    expect(place("<listen type='socket' socket='/run/s'/>")).to.deep.equal({ ...none, socket: "/run/s" });
+    expect(place("", "socket='/run/s'")).to.deep.equal({ ...none, socket: "/run/s" });
+    expect(place("<listen type='socket'/>", "socket='/run/s'")).to.deep.equal(none);
+    expect(place("<listen type='address' address='::'/>")).to.deep.equal({ ...none, address: "::" });
+    expect(place("<listen type='network' network='n' address='192.0.2.1'/>")).to.deep.equal({
+      ...none,
+      address: "192.0.2.1",
+    });
+    expect(place("", "listen='0.0.0.0'")).to.deep.equal({ ...none, address: "0.0.0.0" });
+    expect(place("<listen type='none' address='x' socket='y'/>", "listen='0.0.0.0'")).to.deep.equal(none);
   });
 
   it("takes absent, 0, -1 and impossible ports for none", () => {

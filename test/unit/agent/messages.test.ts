@@ -82,18 +82,19 @@ describe("Agent messages", () => {
   it("count display kinds as present until libvirt has said otherwise, and no graphics descriptor yet", () => {
     const { capabilities } = statusFromHypervisor({ available: false, info: undefined, detail: "away" });
     expect(capabilities).to.deep.equal({ spice: true, vnc: true, graphicsFd: false });
-    const info = { libvirtVersion: "9.0.0", hypervisorVersion: "7.2.22", spice: false, vnc: false };
+    const info = { libvirtVersion: "9.0.0", hypervisorVersion: "7.2.22", spice: false, vnc: false, graphicsFd: true };
     expect(statusFromHypervisor({ available: true, info, detail: "" })).to.deep.equal({
       available: true,
       libvirtVersion: "9.0.0",
       hypervisorVersion: "7.2.22",
-      capabilities: { spice: false, vnc: false, graphicsFd: false },
+      capabilities: { spice: false, vnc: false, graphicsFd: true },
       detail: "",
     });
   });
 
   it("name a failure by its reason, and INTERNAL where the protocol has no word", () => {
     expect(failureNameOf(new ServiceError("TARGET_CHANGED", "x"))).to.equal("TARGET_CHANGED");
+    expect(failureNameOf(new ServiceError("TARGET_REFUSED", "x"))).to.equal("TARGET_REFUSED");
     expect(failureNameOf(new ServiceError("TOKEN_USED", "x"))).to.equal("INTERNAL");
     expect(failureNameOf(new TypeError("x"))).to.equal("INTERNAL");
     expect(failure("LIMITED", "x".repeat(2_000))).to.deep.equal({

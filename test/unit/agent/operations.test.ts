@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { DisplayTunnels } from "../../../agent/display-tunnels.js";
 import { failureNameOf } from "../../../agent/messages.js";
 import type { Operation, Result } from "../../../agent/operations.js";
 import { createOperations } from "../../../agent/operations.js";
+import { systemClock } from "../../../src/lib/clock.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
 import { aDomain, uuidOf } from "../../fakes/domains.js";
 import { FakeHypervisor } from "../../fakes/fake-hypervisor.js";
@@ -12,7 +14,7 @@ describe("The operations of the agent", () => {
   const hypervisor = new FakeHypervisor();
   hypervisor.put(aDomain(1));
   const settings = { enabled: true, server_proxyclient_address: "127.0.0.1" };
-  const perform = createOperations({ hypervisor, settings });
+  const perform = createOperations({ hypervisor, settings, tunnels: new DisplayTunnels(systemClock) });
   const ask = (operation: Operation): Promise<Result> => perform(operation, { ms: 1_000 });
 
   it("accept a uuid in upper case", async () => {
@@ -40,10 +42,22 @@ describe("The operations of the agent", () => {
     expect(hypervisor.asked).to.equal(asked);
   });
 
-  it("answer UNIMPLEMENTED to what they do not know, OpenDisplay included", async () => {
-    const openDisplay = { instanceUuid: uuidOf(1), tunnelAddress: "127.0.0.1:1", tunnelSecret: "s" };
-    for (const operation of [undefined, { $case: "openDisplay", openDisplay } as const]) {
-      expect(failureNameOf(await rejectionOf(ask(operation)))).to.equal("UNIMPLEMENTED");
+  it("refuse a malformed OpenDisplay before anything is opened", async () => {
+    const asked = hypervisor.asked;
+    const wellFormed = { instanceUuid: uuidOf(1), tunnelAddress: "127.0.0.1:1", tunnelSecret: "s" };
+    for (const wrong of [
+      { instanceUuid: "x" },
+      ...["", "127.0.0.1", "192.0.2.1:80", "example.org:80"].map((tunnelAddress) => ({ tunnelAddress })),
+      ...["", "a b", "a\r\nb", "x".repeat(129)].map((tunnelSecret) => ({ tunnelSecret })),
+    ]) {
+      const openDisplay = { ...wellFormed, ...wrong };
+      const error = await rejectionOf(ask({ $case: "openDisplay", openDisplay }));
+      expect(reasonOf(error), JSON.stringify(wrong)).to.equal("INVALID_ARGUMENT");
     }
+    expect(hypervisor.asked).to.equal(asked);
+  });
+
+  it("answer UNIMPLEMENTED to what they do not know", async () => {
+    expect(failureNameOf(await rejectionOf(ask(undefined)))).to.equal("UNIMPLEMENTED");
   });
 });

@@ -2,6 +2,7 @@
 import { expect } from "chai";
 import { Registry } from "prom-client";
 import { createAgentMetrics } from "../../../agent/agent-metrics.js";
+import { DisplayTunnels } from "../../../agent/display-tunnels.js";
 import { FailureLog } from "../../../agent/failure-log.js";
 import { createOperations } from "../../../agent/operations.js";
 import { RequestHandler } from "../../../agent/request-handler.js";
@@ -32,7 +33,7 @@ describe("RequestHandler", () => {
     replies = [];
     const settings = { enabled: true, server_proxyclient_address: "127.0.0.1" };
     handler = new RequestHandler({
-      perform: createOperations({ hypervisor, settings }),
+      perform: createOperations({ hypervisor, settings, tunnels: new DisplayTunnels(clock) }),
       reply: (reply) => replies.push(reply),
       metrics: createAgentMetrics(registry),
       log: lines.log,

@@ -19,8 +19,19 @@ class ManualTaker implements CallTaker {
   }
 
   call<R extends CallRequest>(request: R): Promise<WorkerReply<R["kind"]>> {
-    this.taken.push(request.kind === "describe" ? request.domains.map(({ uuid }) => uuid).join() : request.kind);
+    this.taken.push(ManualTaker.#name(request));
     return new Promise<WorkerReply>((resolve) => (this.#answer = resolve)) as Promise<WorkerReply<R["kind"]>>;
+  }
+
+  static #name(request: CallRequest): string {
+    switch (request.kind) {
+      case "describe":
+        return request.domains.map(({ uuid }) => uuid).join();
+      case "openGraphics":
+        return request.uuid;
+      default:
+        return request.kind;
+    }
   }
 
   /** Answers the call it has, and waits until the pool has seen that. */
@@ -35,6 +46,7 @@ class ManualTaker implements CallTaker {
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const described = (uuid: string): DomainAnswer => ({ domain: { uuid, name: uuid, state: "running", displays: [] } });
 const question = (uuid: string): DomainQuestion => ({ uuid, runs: false });
+const graphics = (uuid: string): CallRequest & { kind: "openGraphics" } => ({ kind: "openGraphics", uuid, index: 0 });
 const about = (uuid: string): CallRequest & { kind: "describe" } => ({ kind: "describe", domains: [question(uuid)] });
 
 describe("CallPool", () => {
@@ -132,6 +144,58 @@ describe("CallPool", () => {
     expect(takers[0]?.taken).to.deep.equal(["a", "d"]);
     await Promise.all(takers.map((taker) => taker.answer()));
     await Promise.all([...taken, last]);
+  });
+
+  it("opens the displays of one domain one after the other, and those of others meanwhile", async () => {
+    const opens = ["a", "a", "a", "b", "c"].map((uuid) => pool.ask(graphics(uuid), { ms }));
+    const failed = rejectionOf(opens[1]!);
+    expect(takers.map(({ taken }) => taken)).to.deep.equal([["a"], ["b"]]);
+    await takers[1]?.answer({ ok: true, value: { fd: 2 } });
+    expect(takers[1]?.taken).to.deep.equal(["b", "c"]);
+    await takers[0]?.answer({ ok: true, value: { fd: 1 } });
+    expect(takers[0]?.taken).to.deep.equal(["a", "a"]);
+    await takers[1]?.answer({ ok: true, value: { fd: 3 } });
+    expect(takers[1]?.taken).to.deep.equal(["b", "c"]);
+    await takers[0]?.answer({ ok: false, failure: { code: 1, message: "no", lost: false } });
+    expect(reasonOf(await failed)).to.equal("HYPERVISOR_UNAVAILABLE");
+    expect(takers[0]?.taken).to.deep.equal(["a", "a", "a"]);
+    await takers[0]?.answer({ ok: true, value: { fd: 4 } });
+    expect(await Promise.all([opens[0], opens[2], opens[3], opens[4]])).to.deep.equal(
+      [1, 4, 2, 3].map((fd) => ({ fd })),
+    );
+  });
+
+  it("gives an answer that comes too late to whoever clears it up, and any other only to the caller", async () => {
+    const unclaimed: unknown[] = [];
+    const open = (uuid: string, signal?: AbortSignal): Promise<unknown> =>
+      pool.ask(graphics(uuid), { ms, ...(signal && { signal }) }, (answer) => unclaimed.push(answer));
+    const caller = new AbortController();
+    const [cancelled, claimed] = [rejectionOf(open("a", caller.signal)), open("b")];
+    caller.abort();
+    await cancelled;
+    await takers[0]?.answer({ ok: true, value: { fd: 1 } });
+    await takers[1]?.answer({ ok: true, value: { fd: 2 } });
+    expect(await claimed).to.deep.equal({ fd: 2 });
+    expect(unclaimed).to.deep.equal([{ fd: 1 }]);
+    const expired = rejectionOf(open("a"));
+    clock.advance(ms);
+    await expired;
+    await takers[0]?.answer({ ok: true, value: { fd: 3 } });
+    expect(unclaimed).to.deep.equal([{ fd: 1 }, { fd: 3 }]);
+  });
+
+  it("loses no answer whose caller goes in the very moment it comes", async () => {
+    for (let turns = 0; turns < 6; turns += 1) {
+      const got: unknown[] = [];
+      const take = (answer: unknown): unknown => got.push(answer);
+      const caller = new AbortController();
+      const open = pool.ask(graphics("a"), { ms, signal: caller.signal }, take).then(take, () => undefined);
+      const answered = takers[0]?.answer({ ok: true, value: { fd: turns } });
+      for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+      caller.abort();
+      await Promise.all([answered, open]);
+      expect(got, `after ${turns} turns`).to.deep.equal([{ fd: turns }]);
+    }
   });
 
   it("waits for a connection that opens later", async () => {
