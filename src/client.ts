@@ -32,5 +32,30 @@ export {
   UpdateInstanceRequest,
   UpdateInstanceResponse,
 } from "../proto/gen/spicegate/inventory/v1/inventory.js";
+export {
+  Channel,
+  ChannelType,
+  EndReason,
+  GetSessionRequest,
+  GetSessionResponse,
+  ListSessionsRequest,
+  ListSessionsResponse,
+  Session,
+  SessionServiceClient,
+  SessionServiceService,
+  Synced,
+  TerminateSessionRequest,
+  TerminateSessionResponse,
+  WatchSessionsRequest,
+  WatchSessionsResponse,
+} from "../proto/gen/spicegate/session/v1/session.js";
+export {
+  AuditAction,
+  AuditEvent,
+  AuditServiceClient,
+  AuditServiceService,
+  ListAuditEventsRequest,
+  ListAuditEventsResponse,
+} from "../proto/gen/spicegate/audit/v1/audit.js";
 export { ErrorInfo, RetryInfo } from "../proto/gen/google/rpc/error_details.js";
 export { Status } from "../proto/gen/google/rpc/status.js";

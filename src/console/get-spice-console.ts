@@ -2,16 +2,18 @@
 // The main job. The order of its steps is part of the behaviour; docs/errors.md shows what each of them answers.
 import type { SpiceEndpoint } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import type { AgentRouter } from "../agents/agent-router.js";
+import { logAudit } from "../audit/audit-line.js";
 import type { Instance } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import { abortError } from "../lib/deadline.js";
 import { MAX_REQUEST_MS } from "../lib/limits.js";
+import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
 import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
 import { accessUrl } from "./access-url.js";
-import { actorFrom } from "./audit-actor.js";
+import { actorFrom, auditLineFrom } from "./audit-actor.js";
 import type { ConsoleType } from "./console-type.js";
 import { parseConsoleType } from "./console-type.js";
 import type { InstanceAccess } from "./instance-access.js";
@@ -26,6 +28,7 @@ export interface GetSpiceConsoleOptions {
   readonly baseUrl: string;
   /** Nova's [consoleauth] token_ttl, in seconds. */
   readonly ttlSeconds: number;
+  readonly log: Log;
 }
 
 /** A console that can be opened. */
@@ -65,6 +68,7 @@ export class GetSpiceConsole {
     const placed = place(await access.require(request.instanceUuid, context), request.consoleType);
     const endpoint = await this.#askHost(placed, context);
     const { token, expiresAt } = await this.#authorize(placed, endpoint, context);
+    logAudit(this.#options.log, "issued", { ...auditLineFrom(context), instance: placed.instance.uuid });
     return { url: accessUrl(baseUrl, token), consoleType: placed.consoleType, expiresAt };
   }
 

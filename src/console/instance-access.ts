@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first two steps of every use case that names an instance: may the caller do this at all, and does it see this
 // instance. What does not exist and what is somebody else's look the same.
+import { logAudit } from "../audit/audit-line.js";
 import type { AuditLog } from "../audit/audit-log.js";
 import type { Database } from "../db/pool.js";
 import type { Instance } from "../instances/instance.js";
@@ -10,7 +11,7 @@ import { ServiceError } from "../lib/service-error.js";
 import type { Verb } from "../policy/policy.js";
 import { requireVerb, seesProject } from "../policy/policy.js";
 import type { RequestContext } from "../rpc/request-context.js";
-import { actorFrom } from "./audit-actor.js";
+import { actorFrom, auditLineFrom } from "./audit-actor.js";
 
 /** What the checks need. */
 export interface InstanceAccessOptions {
@@ -66,6 +67,8 @@ export class InstanceAccess {
 
   async #noteRefusal({ instanceUuid, consoleType }: Attempt, context: RequestContext): Promise<void> {
     const actor = actorFrom(context);
+    const line = { ...auditLineFrom(context), reason: "PERMISSION_DENIED", instance: instanceUuid };
+    logAudit(this.#options.log, "refused", line);
     try {
       await this.#options.audit.recordRefusal({ actor, reason: "PERMISSION_DENIED", instanceUuid, consoleType });
     } catch (error) {

@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
+import { logAudit } from "../audit/audit-line.js";
+import type { Log } from "../lib/log.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { ConsoleTokenStore } from "../tokens/console-token-store.js";
-import { actorFrom } from "./audit-actor.js";
+import { actorFrom, auditLineFrom } from "./audit-actor.js";
 import type { InstanceAccess } from "./instance-access.js";
 
 /** Takes back what was issued and not yet opened. */
 export class RevokeConsoleTokens {
   readonly #access: InstanceAccess;
   readonly #tokens: ConsoleTokenStore;
+  readonly #log: Log;
 
-  constructor(access: InstanceAccess, tokens: ConsoleTokenStore) {
+  constructor(access: InstanceAccess, tokens: ConsoleTokenStore, log: Log) {
     this.#access = access;
     this.#tokens = tokens;
+    this.#log = log;
   }
 
   /** Deletes the instance's unredeemed tokens and says how many; a second call answers 0. */
   async execute(instanceUuid: string, context: RequestContext): Promise<number> {
     await this.#access.requireVerb({ verb: "console:revoke", instanceUuid }, context);
     await this.#access.require(instanceUuid, context);
-    return this.#tokens.revoke(instanceUuid, actorFrom(context));
+    const count = await this.#tokens.revoke(instanceUuid, actorFrom(context));
+    logAudit(this.#log, "revoked", { ...auditLineFrom(context), instance: instanceUuid, count });
+    return count;
   }
 }

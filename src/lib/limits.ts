@@ -14,6 +14,7 @@ export const MAX_TEXT_LENGTH = 1_024;
 export const MAX_CONSOLE_TYPE_LENGTH = 32;
 export const MAX_TOKEN_LENGTH = 128;
 export const MAX_REQUEST_ID_LENGTH = 128;
+export const MAX_SESSION_ID_LENGTH = 64;
 
 // Lists.
 export const DEFAULT_PAGE_SIZE = 100;

@@ -8,7 +8,7 @@ import { WebSocketServer } from "ws";
 import type { ViewerChannel, ViewerSessions } from "../console/viewer.js";
 import { MAX_UPGRADES_UNDER_WAY } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
-import { REQUEST_ID_HEADER } from "../rpc/unary-handler.js";
+import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
 import { HttpProblem, notFound, problemFrom } from "./http-problem.js";
 import type { OriginRule } from "./origin-rule.js";
 import { refuseRaw } from "./raw-response.js";

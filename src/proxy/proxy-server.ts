@@ -11,7 +11,7 @@ import { HTTP_KEEP_ALIVE_MS, HTTP_REQUEST_MS, MAX_REQUEST_MS } from "../lib/limi
 import type { Address } from "../lib/listen-address.js";
 import { formatAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
-import { REQUEST_ID_HEADER } from "../rpc/unary-handler.js";
+import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { Readiness } from "../telemetry/readiness.js";
 import type { ChannelUpgradesOptions } from "./channel-upgrades.js";

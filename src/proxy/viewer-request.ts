@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import type { ViewerContext } from "../console/viewer.js";
 import type { Log } from "../lib/log.js";
 import { requestIdFrom } from "../rpc/request-context.js";
-import { REQUEST_ID_HEADER } from "../rpc/unary-handler.js";
+import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { HttpProblem } from "./http-problem.js";
 import type { TrustedProxies } from "./trusted-proxies.js";

@@ -29,6 +29,11 @@ export interface PresentedToken {
   readonly state: "usable" | "used" | "expired";
 }
 
+type PresentedRow = Omit<PresentedToken, "port" | "tlsPort"> & {
+  readonly port: number | null;
+  readonly tlsPort: number | null;
+};
+
 const INSPECT = `
   select instance_uuid as "instanceUuid", console_type as "consoleType", port, tls_port as "tlsPort",
     created_by as subject,
@@ -105,12 +110,8 @@ export class ConsoleTokenStore {
 
   /** A token with its state, used and expired ones too; undefined for one that never was or is forgotten. */
   async inspect(tokenHash: string): Promise<PresentedToken | undefined> {
-    type Row = { readonly [Key in keyof PresentedToken]: Exclude<PresentedToken[Key], undefined> | null };
-    const [row] = await this.#database.query<Row & PresentedToken>({
-      name: "tokens-inspect",
-      text: INSPECT,
-      values: [tokenHash],
-    });
+    const query = { name: "tokens-inspect", text: INSPECT, values: [tokenHash] };
+    const [row] = await this.#database.query<PresentedRow>(query);
     return row && { ...row, port: row.port ?? undefined, tlsPort: row.tlsPort ?? undefined };
   }
 

@@ -88,6 +88,7 @@ class World {
       instances: { recordFault: (fault) => void this.faults.push(fault) },
       baseUrl: "http://proxy/console",
       ttlSeconds: 600,
+      log: silentLog,
     });
     return useCase.execute({ instanceUuid: UUID, consoleType }, this.#context());
   }

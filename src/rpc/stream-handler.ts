@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every call goes through whose answer is a stream. The method yields the messages; the next one is asked for when
+// the connection has taken the one before, so that what a slow caller has not read waits where the method can bound it.
+import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc-js";
+import { waitAtMost } from "../lib/deadline.js";
+import type { Part } from "../lib/lifecycle.js";
+import { WATCHER_READS_MS } from "../lib/limits.js";
+import { ServiceError } from "../lib/service-error.js";
+import type { CallOptions } from "./call-report.js";
+import { contextOf, headerOf, reportCall } from "./call-report.js";
+import { MalformedMessage } from "./malformed-message.js";
+import type { RequestContext } from "./request-context.js";
+import { serviceErrorFrom } from "./service-error-from.js";
+import { statusFromError } from "./status-from-error.js";
+
+/** Decodes, calls one use case, encodes each of its steps. It ends when the context's signal aborts. */
+export type StreamMethod<Request, Response> = (request: Request, context: RequestContext) => AsyncIterable<Response>;
+
+/**
+ * Wraps methods into grpc-js handlers that share one set of options. Stop ends the streams that run with DRAINING, so
+ * that their callers begin anew elsewhere, and refuses new ones.
+ */
+export class StreamHandlers implements Part {
+  readonly #options: CallOptions;
+  readonly #running = new Map<AbortController, Promise<void>>();
+  #draining = false;
+
+  constructor(options: CallOptions) {
+    this.#options = options;
+  }
+
+  /** Nothing to start: calls come by themselves. */
+  start(): void {
+    this.#draining = false;
+  }
+
+  /** Resolves when every caller has been told. Twice is harmless. */
+  async stop(): Promise<void> {
+    this.#draining = true;
+    for (const gone of this.#running.keys()) gone.abort(draining());
+    await Promise.all(this.#running.values());
+  }
+
+  /** A handler for `name`, the RPC's own name in logs and metrics. */
+  handle<Request, Response>(
+    name: string,
+    method: StreamMethod<Request, Response>,
+  ): handleServerStreamingCall<Request, Response> {
+    return (call) => {
+      const gone = new AbortController();
+      const onCancelled = (): void => gone.abort();
+      call.on("cancelled", onCancelled);
+      const running = this.#serve(name, method, call, gone).finally(() => {
+        call.off("cancelled", onCancelled);
+        this.#running.delete(gone);
+      });
+      this.#running.set(gone, running);
+    };
+  }
+
+  async #serve<Request, Response>(
+    name: string,
+    method: StreamMethod<Request, Response>,
+    call: ServerWritableStream<Request, Response>,
+    gone: AbortController,
+  ): Promise<void> {
+    const startedAt = performance.now();
+    const context = contextOf(call, this.#options.caller, gone.signal);
+    call.sendMetadata(headerOf(context));
+    const error = await this.#send(method, call, context).then(() => undefined, serviceErrorFrom);
+    if (error) call.emit("error", statusFromError(error));
+    else call.end();
+    reportCall(this.#options, { name, context, seconds: (performance.now() - startedAt) / 1_000, error });
+  }
+
+  async #send<Request, Response>(
+    method: StreamMethod<Request, Response>,
+    call: ServerWritableStream<Request, Response>,
+    context: RequestContext,
+  ): Promise<void> {
+    if (this.#draining) throw draining();
+    const request: Request | MalformedMessage = call.request;
+    if (request instanceof MalformedMessage) throw request.error;
+    for await (const message of method(request, context)) {
+      if (!call.write(message)) await taken(call, context.signal);
+    }
+  }
+}
+
+/** Resolves when the connection has taken what was written; LIMITED where the caller does not read. */
+function taken(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
+  const expired = (): ServiceError => new ServiceError("LIMITED", "the caller does not read what it is sent");
+  let onDrain: () => void = () => undefined;
+  return waitAtMost({ ms: WATCHER_READS_MS, expired, signal }, () => {
+    return new Promise<void>((resolve) => {
+      onDrain = resolve;
+      call.once("drain", onDrain);
+    });
+  }).finally(() => call.off("drain", onDrain));
+}
+
+function draining(): ServiceError {
+  return new ServiceError("DRAINING", "this controller is stopping; call again, another one answers");
+}
