@@ -77,9 +77,9 @@ export class Console {
 
   /** Ends the session for good. False where the server could not be told; then it goes on. */
   async end(): Promise<boolean> {
-    if (this.#path === undefined) return false;
     this.#ending = true;
-    const ended = await endSession(this.#path);
+    // Without a path nothing was opened that the server would have to end.
+    const ended = this.#path === undefined || (await endSession(this.#path));
     this.#ending = ended;
     if (ended) this.#happened({ type: "ended", reason: "ENDED_BY_YOU" });
     return ended;

@@ -107,7 +107,9 @@ class Page {
     this.#toolbar.powerState = status.powerState;
     this.#screen.view.ariaLabel = `Screen of ${status.name}`;
     if (status.draining) {
-      this.#notices.show("draining", { text: "The console server is about to restart. This page reconnects by itself." });
+      this.#notices.show("draining", {
+        text: "The console server is about to restart. This page reconnects by itself.",
+      });
     } else this.#notices.hide("draining");
   }
 
