@@ -37,6 +37,20 @@ module.exports = {
       to: { path: "^src/(main|controller)\\.ts$" },
     },
     {
+      name: "page-is-alone",
+      comment: "The browser page is sent to browsers: it imports nothing of the server.",
+      severity: "error",
+      from: { path: "^src/page/" },
+      to: { pathNot: "^src/page/" },
+    },
+    {
+      name: "nobody-imports-the-page",
+      comment: "But its tests, which import what needs no browser.",
+      severity: "error",
+      from: { pathNot: "^(src/page|test/unit/page)/" },
+      to: { path: "^src/page/" },
+    },
+    {
       name: "src-never-imports-agent",
       severity: "error",
       from: { path: "^src/" },

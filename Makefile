@@ -7,6 +7,9 @@ MAKEFLAGS += --no-builtin-rules
 BIN := node_modules/.bin
 MOCHA := $(BIN)/mocha
 SOURCES := $(shell find src agent proto/gen migrations test demo docs -name '*.ts' 2>/dev/null) tsconfig.json
+# The browser page: what its compiler does not make is copied.
+PAGE_FILES := $(wildcard src/page/*.html src/page/*.css src/page/*.svg)
+PAGE_SOURCES := $(PAGE_FILES) src/page/tsconfig.json
 
 .PHONY: help
 help: ## List the targets
@@ -47,8 +50,10 @@ packages-bench:
 .PHONY: build
 build: dist/.built ## Compile everything to dist/
 
-dist/.built: node_modules/.package-lock.json $(SOURCES)
+dist/.built: node_modules/.package-lock.json $(SOURCES) $(PAGE_SOURCES)
 	$(BIN)/tsc -p .
+	$(BIN)/tsc -p src/page
+	@cp $(PAGE_FILES) dist/src/page/
 	@chmod +x dist/src/main.js dist/agent/main.js
 	@touch $@
 
@@ -98,6 +103,7 @@ lint: install ## ESLint
 .PHONY: typecheck
 typecheck: install ## The compiler, without output
 	$(BIN)/tsc --noEmit -p .
+	$(BIN)/tsc --noEmit -p src/page
 
 .PHONY: deps
 deps: install ## Import directions

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// One connection to a machine's display. The library decodes and paints; this knows when it is open, why it was lost,
+// and how to be rid of all of it.
+import { reasonOfClose } from "./close-reason.js";
+import { type ChannelSocket, watchSockets } from "./library-manners.js";
+import { wireCode } from "./scan-codes.js";
+import { Constants } from "./spice-html5/enums.js";
+import { type SpiceChannel, type SpiceDisplay, SpiceMainConn } from "./spice-html5/main.js";
+import { SpiceMiniData, SpiceMsgcKeyDown, SpiceMsgcKeyUp } from "./spice-html5/spicemsg.js";
+import type { Reason } from "./words.js";
+
+const CONNECT_DEADLINE_MS = 15_000;
+/** Main, display and inputs: a console without one of them is none. Sound and the like may come and go. */
+const ESSENTIAL_TYPES: readonly number[] = [1, 2, 3];
+
+/** Who is told; each at most once, and neither after stop(). */
+export interface SpiceConnectionListener {
+  readonly onOpen: () => void;
+  readonly onLost: (reason: Reason) => void;
+}
+
+/** A connection, from its construction until it is lost or stopped. */
+export class SpiceConnection {
+  readonly #listener: SpiceConnectionListener;
+  readonly #sockets = new Set<ChannelSocket>();
+  readonly #deadline: number;
+  readonly #main: SpiceMainConn;
+  #over = false;
+
+  /** Connects at once. `screenId` names the element that gets the picture. */
+  constructor(url: string, screenId: string, listener: SpiceConnectionListener) {
+    this.#listener = listener;
+    watchSockets((socket) => {
+      this.#watch(socket);
+    });
+    this.#deadline = window.setTimeout(() => {
+      this.#lost("CONNECT_TIMEOUT");
+    }, CONNECT_DEADLINE_MS);
+    this.#main = new SpiceMainConn({
+      uri: url,
+      screen_id: screenId,
+      password: "",
+      onerror: () => {
+        this.#failed(this.#main);
+      },
+      onsuccess: () => {
+        this.#opened();
+      },
+    });
+  }
+
+  /** Sends one key's press or release; lost while the inputs channel is not there. */
+  sendKey(scan: number, down: boolean): void {
+    const inputs = this.#main.inputs;
+    if (inputs?.state !== "ready") return;
+    const key = down ? new SpiceMsgcKeyDown() : new SpiceMsgcKeyUp();
+    key.code = wireCode(scan, down);
+    const message = new SpiceMiniData();
+    message.build_msg(down ? Constants.SPICE_MSGC_INPUTS_KEY_DOWN : Constants.SPICE_MSGC_INPUTS_KEY_UP, key);
+    inputs.send_msg(message);
+  }
+
+  /** Closes every channel and takes the picture away. A second call does nothing. */
+  stop(): void {
+    if (this.#over) return;
+    this.#over = true;
+    window.clearTimeout(this.#deadline);
+    const display = this.#main.display;
+    this.#main.stop();
+    if (display !== undefined) tolerateLatePictures(display);
+    for (const socket of this.#sockets) {
+      socket.parent?.cleanup();
+      socket.close();
+    }
+  }
+
+  #watch(socket: ChannelSocket): void {
+    this.#sockets.add(socket);
+    socket.addEventListener("close", (event) => {
+      if (isEssential(socket)) this.#lost(reasonOfClose(event.code, event.reason));
+    });
+    // The library names the channel only after the socket is made.
+    queueMicrotask(() => {
+      this.#adopt(socket.parent);
+    });
+  }
+
+  /** A channel without an error listener throws its failures at the window. */
+  #adopt(channel: SpiceChannel | undefined): void {
+    if (channel === undefined) return;
+    channel.onerror ??= () => {
+      this.#failed(channel);
+    };
+    if (channel.type === 2) tolerateLatePictures(channel);
+  }
+
+  /** Closes are told by the sockets; what is left are servers that do not speak as they should. */
+  #failed(channel: SpiceChannel): void {
+    if (channel.state === "error" && ESSENTIAL_TYPES.includes(channel.type)) this.#lost("PROTOCOL");
+  }
+
+  #opened(): void {
+    window.clearTimeout(this.#deadline);
+    if (!this.#over) this.#listener.onOpen();
+  }
+
+  #lost(reason: Reason): void {
+    if (this.#over) return;
+    this.#listener.onLost(reason);
+    this.stop();
+  }
+}
+
+function isEssential(socket: ChannelSocket): boolean {
+  return socket.parent === undefined || ESSENTIAL_TYPES.includes(socket.parent.type);
+}
+
+/** A picture that is decoded before the first video, or after the end, looks into lists that the library has not made. */
+function tolerateLatePictures(display: SpiceDisplay): void {
+  display.surfaces ??= [];
+  display.streams ??= [];
+}

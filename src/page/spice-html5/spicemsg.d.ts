@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { SpiceMessage } from "./main.js";
+
+/** A message with the small header; build_msg fills it. */
+export class SpiceMiniData implements SpiceMessage {
+  build_msg(type: number, body: object): void;
+}
+
+/** A key goes down; the bytes of the code go to the keyboard, lowest first. */
+export class SpiceMsgcKeyDown {
+  code: number;
+}
+
+/** A key comes up. */
+export class SpiceMsgcKeyUp {
+  code: number;
+}
