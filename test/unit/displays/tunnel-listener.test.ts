@@ -83,7 +83,9 @@ describe("TunnelListener", () => {
       return client.socket.destroyed;
     });
     await closed;
-    expect(JSON.stringify(log.at("warn"))).to.include("nobody expects").and.not.include("guessed");
+    expect(JSON.stringify(log.at("warn")))
+      .to.include("nobody expects")
+      .and.not.include("guessed");
   });
 
   it("gives every tunnel a secret of 256 bits and says none in its log", async () => {
@@ -112,7 +114,9 @@ describe("TunnelListener", () => {
 
   it("expects no more than its bound at once", async () => {
     const expected = Array.from({ length: MAX_WAITING_TUNNELS }, () => expectOne());
-    expect(() => expectOne()).to.throw(ServiceError).with.property("reason", "LIMITED");
+    expect(() => expectOne())
+      .to.throw(ServiceError)
+      .with.property("reason", "LIMITED");
     const first = expected[0]!;
     new TunnelClient(first.address).request(first.secret);
     await within("the tunnel", first.arrived);
@@ -183,7 +187,9 @@ describe("TunnelListener", () => {
     expect(await rejectionOf(waiting.arrived)).to.have.property("reason", "DRAINING");
     await within("the tunnel's end", client.closed);
     await within("the silent connection's end", silent.closed);
-    expect(() => expectOne()).to.throw(ServiceError).with.property("reason", "DRAINING");
+    expect(() => expectOne())
+      .to.throw(ServiceError)
+      .with.property("reason", "DRAINING");
   });
 
   it("says which address it could not listen on", async () => {
