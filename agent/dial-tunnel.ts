@@ -5,7 +5,12 @@ import { request } from "node:http";
 import type { Socket } from "node:net";
 import type { OpenDisplay } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { waitAtMost } from "../src/lib/deadline.js";
-import { KEEPALIVE_INTERVAL_MS, MAX_TUNNEL_HEADER_BYTES, MAX_TUNNEL_SECRET_LENGTH, TUNNEL_HANDSHAKE_MS } from "../src/lib/limits.js";
+import {
+  KEEPALIVE_INTERVAL_MS,
+  MAX_TUNNEL_HEADER_BYTES,
+  MAX_TUNNEL_SECRET_LENGTH,
+  TUNNEL_HANDSHAKE_MS,
+} from "../src/lib/limits.js";
 import type { Address } from "../src/lib/listen-address.js";
 import { isLoopback, parseAddress } from "../src/lib/listen-address.js";
 import { ServiceError } from "../src/lib/service-error.js";

@@ -11,6 +11,7 @@ import { LIBVIRT_CALL_MS, LIBVIRT_REOPEN_MS, STOP_STEP_MS } from "../../../src/l
 import { silentLog } from "../../../src/lib/log.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
 import { untilAvailable } from "../../harness/hypervisor-status.js";
+import { qemuPid } from "../../harness/qemu-pid.js";
 import { rejectionOf } from "../../harness/rejection.js";
 
 const SOON_MS = 1_000;
@@ -112,6 +113,8 @@ describe("LibvirtHypervisor with a real libvirtd", function () {
         domains.every(({ state }) => state === "running"),
         "the guest outlives libvirtd",
       ).to.equal(true);
+      const displays = await Promise.all(Array.from({ length: 4 }, () => hypervisor.openDisplay(uuid, 0, ASK)));
+      for (const display of displays) display?.destroy();
     }
     changes.length = 0;
     await libvirtd.virsh("suspend", uuid);
@@ -165,6 +168,22 @@ describe("LibvirtHypervisor with a real libvirtd", function () {
     await hypervisor.stop();
     await hypervisor.stop();
     expect(performance.now() - begun, "while connecting").to.be.lessThan(STOP_STEP_MS);
+  });
+
+  it("ends in time while a frozen guest's display is being opened", async () => {
+    const qemu = qemuPid(libvirtd, "faults");
+    process.kill(qemu, "SIGSTOP");
+    try {
+      const opens = [1, 2].map(() => rejectionOf(hypervisor.openDisplay(uuid, 0, ASK)));
+      await hypervisor.describe(uuid, ASK);
+      const begun = performance.now();
+      await hypervisor.stop();
+      expect(performance.now() - begun).to.be.lessThan(STOP_STEP_MS);
+      const reasons = (await Promise.all(opens)).map(reasonOf);
+      expect(reasons).to.deep.equal(["HYPERVISOR_UNAVAILABLE", "HYPERVISOR_UNAVAILABLE"]);
+    } finally {
+      process.kill(qemu, "SIGCONT");
+    }
   });
 
   it("starts without libvirtd and finds it when it comes", async () => {

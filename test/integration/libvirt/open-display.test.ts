@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect } from "chai";
 import { DisplayTunnels } from "../../../agent/display-tunnels.js";
 import { LibvirtHypervisor } from "../../../agent/libvirt/libvirt-hypervisor.js";
@@ -16,11 +14,13 @@ import { LIBVIRT_CALL_MS } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
 import { uuidOf } from "../../fakes/domains.js";
+import { FakeHypervisor } from "../../fakes/fake-hypervisor.js";
 import { FakeTunnelServer } from "../../fakes/fake-tunnel-server.js";
 import { sharedLibvirtd } from "../../harness/hypervisor.js";
 import { untilAvailable } from "../../harness/hypervisor-status.js";
 import { discardMachines } from "../../harness/machines.js";
 import { openDescriptors } from "../../harness/process-facts.js";
+import { qemuPid } from "../../harness/qemu-pid.js";
 import { rejectionOf } from "../../harness/rejection.js";
 import { greetSpice } from "../../harness/spice-link.js";
 import { within } from "../../harness/within.js";
@@ -85,8 +85,7 @@ describe("Displays of real machines", function () {
     await closed;
   }
 
-  const pidOf = ({ name }: DemoMachine): number =>
-    Number(readFileSync(join(libvirtd.folder, `run/libvirt/qemu/run/${name}.pid`), "utf8"));
+  const pidOf = ({ name }: DemoMachine): number => qemuPid(libvirtd, name);
 
   for (const displays of [
     ["spice-none"],
@@ -103,6 +102,21 @@ describe("Displays of real machines", function () {
       expect(tunnels.opened).to.deep.equal({ fd: 1, socket: 0, tcp: 0 });
     });
   }
+
+  it("speak SPICE without a descriptor as well, by their socket or port, and not where they want TLS", async () => {
+    const plain = new FakeHypervisor();
+    const settings = { enabled: true, server_proxyclient_address: "127.0.0.1" };
+    const openPlainly = createOperations({ hypervisor: plain, settings, tunnels });
+    for (const kind of ["spice-socket", "spice-tcp", "spice-network", "spice-tls"] as const) {
+      const { uuid: instanceUuid } = await machineWith(kind);
+      plain.put(await hypervisor.describe(instanceUuid, ASK));
+      const openDisplay = { instanceUuid, tunnelAddress: controller.address, tunnelSecret: SECRET };
+      const opened = openPlainly({ $case: "openDisplay", openDisplay }, ASK);
+      if (kind === "spice-tls") expect(reasonOf(await rejectionOf(opened))).to.equal("TARGET_REFUSED");
+      else await opened.then(async () => expect(await greetSpice((await controller.next()).socket)).to.equal("REDQ"));
+    }
+    expect(tunnels.opened).to.deep.equal({ fd: 0, socket: 1, tcp: 2 });
+  });
 
   it("are told from a hypervisor that hands out no descriptors", () => {
     expect(hypervisor.status().info?.graphicsFd).to.equal(true);

@@ -31,24 +31,33 @@ describe("LibvirtHypervisor with libvirt's test driver", function () {
   const describeNumber = (number: number): Promise<DomainDescription> => hypervisor.describe(uuidOf(number), ASK);
 
   it("describes each display and owner of the host", async () => {
+    const address = "127.0.0.1";
     expect(await describeNumber(1)).to.deep.equal({
       uuid: uuidOf(1),
       name: "tcp",
       state: "running",
       displays: [
-        { kind: "vnc", listen: "address", port: 5950 },
-        { kind: "spice", listen: "address", port: 5951, tlsPort: 5952 },
-        { kind: "spice", listen: "address", port: 5953 },
+        { kind: "vnc", listen: "address", address, port: 5950 },
+        { kind: "spice", listen: "address", address, port: 5951, tlsPort: 5952 },
+        { kind: "spice", listen: "address", address, port: 5953 },
       ],
       owner: { name: "web & mail", projectId: "2".repeat(32), userId: "1".repeat(32) },
     });
     expect(await describeNumber(2)).to.deep.include({
-      displays: [{ kind: "spice", listen: "address", tlsPort: 5954 }],
+      displays: [{ kind: "spice", listen: "address", address, tlsPort: 5954 }],
       owner: { name: "ours", projectId: "p", userId: "u" },
     });
     expect((await describeNumber(3)).displays).to.deep.equal([{ kind: "spice", listen: "none" }]);
-    expect((await describeNumber(4)).displays).to.deep.equal([{ kind: "spice", listen: "socket" }]);
+    expect((await describeNumber(4)).displays).to.deep.equal([
+      { kind: "spice", listen: "socket", socket: "/run/spice.sock" },
+    ]);
     expect((await describeNumber(5)).displays).to.deep.equal([{ kind: "spice", listen: "network", port: 5955 }]);
+  });
+
+  it("says that this driver hands out no display, for a caller that has other ways", async () => {
+    expect(hypervisor.status().info?.graphicsFd).to.equal(false);
+    expect(await hypervisor.openDisplay(uuidOf(1), 1, ASK)).to.equal(undefined);
+    expect(reasonOf(await rejectionOf(hypervisor.openDisplay(uuidOf(0), 0, ASK)))).to.equal("INSTANCE_NOT_FOUND");
   });
 
   it("tells the states apart", async () => {

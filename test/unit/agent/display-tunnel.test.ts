@@ -114,9 +114,9 @@ describe("DisplayTunnel", () => {
     await within("the end of the tunnel", tunnel.closed);
   });
 
-  it("ends both sides when a controller leaves that did not read", async () => {
+  it("ends both sides when a controller ends that does not read", async () => {
     await writeUntilHeldBack(qemu);
-    controller.destroy();
+    controller.end();
     await within("the end of the tunnel", tunnel.closed);
     await until("the end of the display", () => qemu.closed);
   });

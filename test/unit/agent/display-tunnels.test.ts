@@ -107,7 +107,9 @@ describe("DisplayTunnels", () => {
     await ended(third.qemu);
     first.qemu.end();
     await until("room", () => tunnels.open === 1);
-    await (await carry()).done;
+    await (
+      await carry()
+    ).done;
   });
 
   it("closes all with its stop, refuses new ones from then on, and stops twice without harm", async () => {
