@@ -29,7 +29,8 @@ import { ProvenSessions } from "./console/viewer-sessions.js";
 import type { Redeeming, ViewerSessions } from "./console/viewer.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
-import type { Displays } from "./displays/display.js";
+import { TunnelDisplays } from "./displays/tunnel-displays.js";
+import { TunnelListener } from "./displays/tunnel-listener.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
@@ -38,6 +39,9 @@ import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
+import { ProxyServer } from "./proxy/proxy-server.js";
+import { SpiceViewer } from "./proxy/spice-link.js";
+import { runViewer, VIEWER_WEBSOCKETS } from "./proxy/viewer-socket.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { addReflection } from "./rpc/reflection.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
@@ -90,6 +94,7 @@ export class Controller implements Part {
   readonly #drain: ViewerDrain;
   readonly #refusalRecorder: RefusalRecorder;
   readonly #refusals: ViewerRefusals;
+  readonly #tunnels: TunnelListener;
   readonly #lifecycle: Lifecycle;
   #draining = false;
 
@@ -122,12 +127,13 @@ export class Controller implements Part {
     this.#drain = new ViewerDrain(registry, config.proxy.drain_seconds * 1_000);
     this.#refusalRecorder = new RefusalRecorder({ audit: this.#audit, database, log, clock });
     this.#refusals = new ViewerRefusals(this.#refusalRecorder, metrics);
+    this.#tunnels = new TunnelListener({ listen: requireAddress(config.agents.tunnel_listen), log });
     this.#lifecycle = this.#arrange();
     this.#readiness.onChange((ready) => this.#announce(ready));
   }
 
-  /** Turns tokens into sessions, for the proxy. */
-  redeeming(): Redeeming {
+  /** Turns tokens into sessions. */
+  #redeeming(): Redeeming {
     return new RedeemConsoleToken({
       tokens: new ConsoleTokenStore(this.#database),
       sessions: this.#sessions,
@@ -139,15 +145,15 @@ export class Controller implements Part {
     });
   }
 
-  /** What viewers can do with sessions, for the proxy. */
-  viewerSessions(displays: Displays): ViewerSessions {
+  /** What viewers can do with sessions. */
+  #viewerSessions(): ViewerSessions {
     return new ProvenSessions({
       sessions: this.#sessions,
       registry: this.#channels,
       endings: this.#endings,
       instances: this.#instances,
       agents: this.#agents,
-      displays,
+      displays: new TunnelDisplays({ router: this.#agents, tunnels: this.#tunnels }),
       drain: this.#drain,
       refusals: this.#refusals,
       metrics: this.#metrics,
@@ -169,7 +175,7 @@ export class Controller implements Part {
     await this.#lifecycle.stop();
   }
 
-  /** In the order of start; stop is the reverse: first calls end, then agents leave, then the database goes. */
+  /** In the order of start; stop is the reverse: first viewers and calls end, then agents leave, then the database goes. */
   #arrange(): Lifecycle {
     const log = this.#log;
     const database = this.#database;
@@ -197,6 +203,8 @@ export class Controller implements Part {
       { name: "api server", part: this.#apiServer() },
       { name: "watching calls", part: this.#streams },
       { name: "calls", part: this.#handlers },
+      { name: "tunnels", part: this.#tunnels },
+      { name: "proxy", part: this.#proxyServer() },
       { name: "viewers", part: this.#drain, stopMs: this.#drain.stopMs },
     ]);
   }
@@ -236,6 +244,24 @@ export class Controller implements Part {
       listen: requireAddress(this.#config.api.listen),
       addServices,
       log: this.#log,
+    });
+  }
+
+  #proxyServer(): ProxyServer {
+    const { proxy, console } = this.#config;
+    const log = this.#log;
+    return new ProxyServer({
+      listen: requireAddress(proxy.listen),
+      redeeming: this.#redeeming(),
+      sessions: this.#viewerSessions(),
+      runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(), log }),
+      webSockets: VIEWER_WEBSOCKETS,
+      readiness: this.#readiness,
+      log,
+      metrics: this.#metrics,
+      allowedOrigins: console.allowed_origins,
+      frameAncestors: proxy.frame_ancestors,
+      trustedProxies: proxy.trusted_proxies,
     });
   }
 
