@@ -70,11 +70,7 @@ export class ChannelUpgrades {
     // Nobody else listens: without this a reset while the session is looked up would end the process.
     socket.on("error", () => socket.destroy());
     const viewer = this.#options.requests.of(request);
-    this.#sockets.add(socket);
-    socket.once("close", () => {
-      this.#sockets.delete(socket);
-      viewer.leave();
-    });
+    this.#watch(socket, viewer);
     this.#underWay += 1;
     void this.#admit(request, viewer)
       .finally(() => (this.#underWay -= 1))
@@ -82,6 +78,15 @@ export class ChannelUpgrades {
         (channel) => this.#accept({ request, socket, head, viewer, channel }),
         (thrown: unknown) => this.#refuse(socket, viewer, thrown),
       );
+  }
+
+  /** Apart from the rest, so that a connection keeps nothing of its request for as long as it lives. */
+  #watch(socket: Duplex, viewer: ViewerRequest): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => {
+      this.#sockets.delete(socket);
+      viewer.leave();
+    });
   }
 
   /** Cuts whatever is left. */

@@ -224,7 +224,7 @@ describe("ProxyServer", () => {
         "/CONSOLE",
       ]) {
         for (const method of ["GET", "POST"]) {
-          const body = method === "GET" ? {} : { body: "<x/>", headers: { "content-type": "text/xml" } };
+          const body = method === "GET" ? {} : { body: "<x/>", headers: { "content-type": "application/json" } };
           const response = await proxy.fetch(path, { method, ...body });
           expect([response.status, (await problemOf(response)).reason], `${method} ${path}`).to.deep.equal([
             404,
