@@ -30,7 +30,7 @@ export interface AgentReadings {
 
 const NOTHING: AgentReadings = {
   abandonedWorkers: 0,
-  tunnels: { open: 0, opened: { fd: 0, socket: 0, tcp: 0 }, traffic: { toController: 0, toDisplay: 0 } },
+  tunnels: { open: 0, opened: { fd: 0, socket: 0, tcp: 0, tls: 0 }, traffic: { toController: 0, toDisplay: 0 } },
 };
 
 /** Registers the agent's metrics. Called once per registry. */
@@ -100,7 +100,7 @@ function registerTunnels(registry: Registry, read: () => AgentReadings["tunnels"
   });
   new Counter({
     name: "spicegate_agent_tunnels_opened_total",
-    help: "Displays opened, by means: fd (libvirt's descriptor), socket (the display's unix socket), tcp (its port).",
+    help: "Displays opened, by means: fd (libvirt's descriptor), socket (the display's unix socket), tcp (its port), tls (its TLS port).",
     labelNames: ["means"],
     registers,
     collect() {

@@ -18,7 +18,7 @@ export class DisplayTunnels implements Part {
   readonly #clock: Clock;
   readonly #most: number;
   readonly #tunnels = new Set<DisplayTunnel>();
-  readonly #opened: Record<Means, number> = { fd: 0, socket: 0, tcp: 0 };
+  readonly #opened: Record<Means, number> = { fd: 0, socket: 0, tcp: 0, tls: 0 };
   #ended: Traffic = { toController: 0, toDisplay: 0 };
   #stopped = false;
 

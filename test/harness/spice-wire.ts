@@ -13,6 +13,7 @@ const AUTH_SPICE = 1;
 const LINK_HEADER = 16;
 const PUBLIC_KEY = 162;
 const MAIN_INIT = 103;
+const DISPLAY_INIT = 101;
 
 /** Who joins. */
 export interface LinkOptions {
@@ -61,6 +62,18 @@ export async function join(wire: SpiceWire, options: LinkOptions): Promise<void>
   wire.send(Buffer.concat([mechanism, publicEncrypt(key, Buffer.from([0]))]));
   const result = (await wire.read(4)).readUInt32LE(0);
   if (result !== 0) throw new Error(`the server refused the ticket with error ${result}`);
+  if (options.type === SPICE_CHANNEL.display) wire.send(displayInit());
+}
+
+/**
+ * A display client's first message: no caches. spice-server 0.15.1 dereferences null, and its QEMU dies, where a display
+ * client leaves without it.
+ */
+function displayInit(): Buffer {
+  const message = Buffer.alloc(6 + 14);
+  message.writeUInt16LE(DISPLAY_INIT, 0);
+  message.writeUInt32LE(14, 2);
+  return message;
 }
 
 /** Reads main's first message and returns the connection id that the other channels need. */

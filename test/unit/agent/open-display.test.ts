@@ -110,10 +110,19 @@ describe("OpenDisplay on the agent", () => {
   it("reaches a display that listens everywhere by loopback", () => {
     const listens = (address?: string): unknown =>
       connectable({ kind: "spice", listen: "address", port: 5_900, tlsPort: 5_901, ...(address && { address }) });
-    expect(listens("0.0.0.0")).to.deep.equal({ host: "127.0.0.1", port: 5_900 });
-    expect(listens("::")).to.deep.equal({ host: "::1", port: 5_900 });
-    expect(listens()).to.deep.equal({ host: "127.0.0.1", port: 5_900 });
-    expect(listens("192.0.2.1")).to.deep.equal({ host: "192.0.2.1", port: 5_900 });
+    expect(listens("0.0.0.0")).to.deep.equal({ means: "tcp", host: "127.0.0.1", port: 5_900 });
+    expect(listens("::")).to.deep.equal({ means: "tcp", host: "::1", port: 5_900 });
+    expect(listens()).to.deep.equal({ means: "tcp", host: "127.0.0.1", port: 5_900 });
+    expect(listens("192.0.2.1")).to.deep.equal({ means: "tcp", host: "192.0.2.1", port: 5_900 });
+  });
+
+  it("takes the TLS port of a display that insists on TLS, and no descriptor", async () => {
+    const port = portOf(await serve({ host: "127.0.0.1", port: 0 }));
+    hypervisor.opener = () => expect.fail("QEMU would refuse what comes through it");
+    put({ kind: "spice", listen: "address", tlsPort: port });
+    // This server speaks no TLS; test/integration/libvirt/open-display.test.ts has one that does.
+    const error = await rejectionOf(open());
+    expect(reasonOf(error)).to.equal("TARGET_REFUSED");
   });
 
   it("says why a display takes no connection", async () => {
@@ -124,7 +133,7 @@ describe("OpenDisplay on the agent", () => {
     for (const [display, words] of [
       [{ kind: "spice", listen: "address", port }, "does not take the connection"],
       [{ kind: "spice", listen: "socket", socket: join(folder, "none") }, "does not take the connection"],
-      [{ kind: "spice", listen: "address", tlsPort: 5_901 }, "takes TLS connections only"],
+      [{ kind: "spice", listen: "address", tlsPort: port }, "does not take the connection"],
       [{ kind: "spice", listen: "none" }, "listens nowhere"],
     ] as const) {
       put(display);
