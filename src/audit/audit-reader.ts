@@ -68,16 +68,16 @@ export class AuditReader {
   async list(filters: AuditFilters, page: PageRequest): Promise<Page<AuditEvent>> {
     const values: unknown[] = [pageSize(page) + 1];
     const conditions: string[] = [];
-    const require = (comparison: string, value: unknown): void => {
+    const filterBy = (comparison: string, value: unknown): void => {
       if (value !== undefined) conditions.push(`${comparison} $${values.push(value)}`);
     };
-    require("instance_uuid =", filters.instanceUuid);
-    require("session_id =", filters.sessionId);
-    require("subject =", filters.subject);
-    require("action =", filters.action);
-    require("occurred_at >=", filters.since);
-    require("occurred_at <", filters.until);
-    require("event_id <", pageStart(page, filters));
+    filterBy("instance_uuid =", filters.instanceUuid);
+    filterBy("session_id =", filters.sessionId);
+    filterBy("subject =", filters.subject);
+    filterBy("action =", filters.action);
+    filterBy("occurred_at >=", filters.since);
+    filterBy("occurred_at <", filters.until);
+    filterBy("event_id <", pageStart(page, filters));
     const where = conditions.length === 0 ? "" : `where ${conditions.join(" and ")}`;
     const text = `select ${COLUMN_LIST} from audit_events ${where} order by event_id desc limit $1::integer`;
     const rows = await this.#database.query<AuditRow>({ text, values });

@@ -210,14 +210,14 @@ export class SessionStore {
     const { instanceUuid, host, subject, projectId, includeEnded } = filters;
     const values: unknown[] = [pageSize(page) + 1];
     const conditions = includeEnded ? [] : ["s.ended_at is null"];
-    const require = (column: string, comparison: string, value: string | undefined): void => {
+    const filterBy = (column: string, comparison: string, value: string | undefined): void => {
       if (value !== undefined) conditions.push(`s.${column} ${comparison} $${values.push(value)}`);
     };
-    require("instance_uuid", "=", instanceUuid);
-    require("host", "=", host);
-    require("subject", "=", subject);
-    require("project_id", "=", projectId);
-    require("number", "<", pageStart(page, filters));
+    filterBy("instance_uuid", "=", instanceUuid);
+    filterBy("host", "=", host);
+    filterBy("subject", "=", subject);
+    filterBy("project_id", "=", projectId);
+    filterBy("number", "<", pageStart(page, filters));
     const where = conditions.length === 0 ? "" : `where ${conditions.join(" and ")}`;
     const text = `select ${sessionColumns("s")}, s.number from console_sessions s ${where}
       order by s.number desc limit $1::integer`;

@@ -106,7 +106,11 @@ export class TestDatabase {
   }
 
   static async create(): Promise<TestDatabase> {
-    const url = await createDatabase();
+    return TestDatabase.over(await createDatabase());
+  }
+
+  /** The way to a migrated database on a server of the test's own. */
+  static async over(url: string): Promise<TestDatabase> {
     const database = new Database({ url, log: silentLog });
     await database.start();
     return new TestDatabase(url, database);

@@ -19,8 +19,10 @@ import { runStatement } from "../harness/test-database.js";
 
 const SERVICES = [
   "grpc.health.v1.Health",
+  "spicegate.audit.v1.AuditService",
   "spicegate.console.v1.ConsoleService",
   "spicegate.inventory.v1.InventoryService",
+  "spicegate.session.v1.SessionService",
 ];
 const BUF = join(PROJECT_FOLDER, "node_modules/.bin/buf");
 const PLAINTEXT = ["curl", "--protocol", "grpc", "--http2-prior-knowledge"];
