@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { expect } from "chai";
 import type { WebSocket } from "ws";
 import {
@@ -213,7 +213,8 @@ describe("runViewer", () => {
   it("refuses a message that comes in too many reads", async () => {
     const client = await stage.arriveRaw();
     const ended = new Promise((resolve) => client.once("close", resolve));
-    const socket = stage.served!.socket as Socket;
+    const { socket } = stage.served!;
+    if (!(socket instanceof Socket)) throw new Error("not served over a socket");
     // A binary frame of 65,535 bytes with an empty mask.
     client.write(Buffer.from([0x82, 0xfe, 0xff, 0xff, 0, 0, 0, 0]));
     for (let piece = 0; piece <= MAX_VIEWER_PIECES && !client.destroyed; piece += 1) {
