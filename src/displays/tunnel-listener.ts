@@ -144,7 +144,7 @@ export class TunnelListener implements Part {
     if (!isTunnel(request)) return refuse(socket, unfitStatus(request));
     const waiting = this.#claim(request);
     if (!waiting) {
-      this.#options.log.warn({ from: socket.remoteAddress }, "a tunnel came that nobody expects");
+      this.#options.log.debug({ from: socket.remoteAddress }, "a tunnel came that nobody expects");
       return refuse(socket, 403);
     }
     this.#tunnels.add(socket);

@@ -117,8 +117,8 @@ export const MAX_UPGRADES_UNDER_WAY = 256;
 export const ASSET_MAX_AGE_S = 300;
 /** One message of a viewer; spice-html5 sends no more than a file's chunk of 64 KiB. */
 export const MAX_VIEWER_MESSAGE_BYTES = 1024 * 1024;
-/** Pieces of one message: each costs more memory than its bytes. */
-export const MAX_VIEWER_FRAGMENTS = 1_024;
+/** Pieces of one message, as frames or as reads: each costs more memory than its bytes. */
+export const MAX_VIEWER_PIECES = 4_096;
 /** How long a viewer may take for its link message. */
 export const VIEWER_SPEAKS_MS = 10_000;
 export const VIEWER_PING_MS = 10_000;

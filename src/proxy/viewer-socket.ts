@@ -10,7 +10,7 @@ import { systemClock } from "../lib/clock.js";
 import {
   CLOSE_HANDSHAKE_MS,
   DISPLAY_BUFFER_BYTES,
-  MAX_VIEWER_FRAGMENTS,
+  MAX_VIEWER_PIECES,
   MAX_VIEWER_MESSAGE_BYTES,
   VIEWER_BUFFER_BYTES,
   VIEWER_SPEAKS_MS,
@@ -35,7 +35,8 @@ export const VIEWER_WEBSOCKETS: ServerOptions & { readonly closeTimeout: number 
   // Text is refused anyway.
   skipUTF8Validation: true,
   maxPayload: MAX_VIEWER_MESSAGE_BYTES,
-  maxFragments: MAX_VIEWER_FRAGMENTS,
+  maxFragments: MAX_VIEWER_PIECES,
+  maxBufferedChunks: MAX_VIEWER_PIECES,
   // What @types/ws does not know yet: after a close frame, ours or theirs, the connection is cut in this time.
   closeTimeout: CLOSE_HANDSHAKE_MS,
 };

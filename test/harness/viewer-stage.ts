@@ -110,6 +110,22 @@ export class ViewerStage {
     return client;
   }
 
+  /** A viewer comes that writes its frames itself. */
+  async arriveRaw(): Promise<Socket> {
+    const socket = connect((this.#http.address() as AddressInfo).port, "127.0.0.1");
+    socket.setNoDelay(true).on("error", () => undefined);
+    const head = [
+      "GET / HTTP/1.1",
+      "Host: c",
+      "Connection: Upgrade",
+      "Upgrade: websocket",
+      "Sec-WebSocket-Version: 13",
+    ];
+    socket.write([...head, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""].join("\r\n"));
+    await within("the WebSocket", once(socket, "data"));
+    return socket;
+  }
+
   /** How the viewer's connection ends, for the viewer. */
   async goodbye(): Promise<{ code: number; reason: string }> {
     const [code, reason] = (await within("the goodbye", once(this.#client!, "close"))) as [number, Buffer];

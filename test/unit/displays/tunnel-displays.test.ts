@@ -153,6 +153,16 @@ describe("TunnelDisplays", () => {
     expect(tunnels.waitingTunnels).to.equal(0);
   });
 
+  it("forgets a display that has closed, however long the agent's stream lives", async () => {
+    let forgotten = 0;
+    link.onClosed = () => () => (forgotten += 1);
+    const opening = open();
+    bring();
+    answer(OPENED);
+    (await within("the display", opening)).destroy();
+    await until("the end of the wish", () => forgotten === 1);
+  });
+
   it("cuts an open display when the stream it was asked for on goes", async () => {
     const opening = open();
     const client = bring();

@@ -83,7 +83,7 @@ describe("TunnelListener", () => {
       return client.socket.destroyed;
     });
     await closed;
-    expect(JSON.stringify(log.at("warn")))
+    expect(JSON.stringify(log.at("debug")))
       .to.include("nobody expects")
       .and.not.include("guessed");
   });

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { once } from "node:events";
+import { Socket } from "node:net";
 import { expect } from "chai";
 import type { WebSocket } from "ws";
 import {
   DISPLAY_BUFFER_BYTES,
-  MAX_VIEWER_FRAGMENTS,
+  MAX_VIEWER_PIECES,
   MAX_VIEWER_MESSAGE_BYTES,
   VIEWER_BUFFER_BYTES,
   VIEWER_PING_MS,
@@ -109,6 +111,8 @@ describe("runViewer", () => {
       return display;
     };
     const client = await stage.arrive();
+    // Not before: its words would start the connection as well.
+    await until("the question", () => stage.channel.links.length === 1);
     client.send(Buffer.from("early"));
     await until("the greeting in the kernel", () => (stage.displaySocket?.bytesWritten ?? 0) === hello.length);
     await settle();
@@ -203,8 +207,25 @@ describe("runViewer", () => {
   }
 
   function sendPieces(client: WebSocket): void {
-    for (let piece = 0; piece <= MAX_VIEWER_FRAGMENTS; piece += 1) client.send(Buffer.from("R"), { fin: false });
+    for (let piece = 0; piece <= MAX_VIEWER_PIECES; piece += 1) client.send(Buffer.from("R"), { fin: false });
   }
+
+  it("refuses a message that comes in too many reads", async () => {
+    const client = await stage.arriveRaw();
+    const ended = new Promise((resolve) => client.once("close", resolve));
+    const { socket } = stage.served!;
+    if (!(socket instanceof Socket)) throw new Error("not served over a socket");
+    // A binary frame of 65,535 bytes with an empty mask.
+    client.write(Buffer.from([0x82, 0xfe, 0xff, 0xff, 0, 0, 0, 0]));
+    for (let piece = 0; piece <= MAX_VIEWER_PIECES && !client.destroyed; piece += 1) {
+      const before = socket.bytesRead;
+      client.write("R");
+      await until("the byte", () => socket.bytesRead > before || client.destroyed);
+    }
+    client.end();
+    await within("the end", ended);
+    await expectEnd("REFUSED");
+  });
 
   it("refuses text in the middle as well, and closes the display", async () => {
     const client = await arriveAndOpen();
@@ -250,6 +271,16 @@ describe("runViewer", () => {
     await expectEnd("INSTANCE_CRASHED");
   });
 
+  it("sees the end of a display that still owes it to take something", async () => {
+    const client = await arriveAndOpen();
+    stage.displaySocket?.pause();
+    for (const chunk of flood()) client.send(chunk);
+    await until("the viewer held back", () => stage.served?.webSocket.isPaused === true);
+    stage.displaySocket?.end();
+    expect((await stage.goodbye()).reason).to.equal("DISPLAY_CLOSED");
+    await expectEnd("DISPLAY_CLOSED");
+  });
+
   it("takes a reset of the display for its end", async () => {
     await arriveAndOpen();
     stage.displaySocket?.resetAndDestroy();
@@ -261,6 +292,7 @@ describe("runViewer", () => {
     stage.channel.opens = async () => {
       const display = await stage.dial();
       display.destroy();
+      await once(display, "close");
       return display;
     };
     const client = await stage.arrive();
