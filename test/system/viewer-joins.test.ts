@@ -100,6 +100,7 @@ describe("A viewer joins", function () {
   it("and leaves an audit row for each step", async () => {
     const viewer = await deployment.openConsole(uuid);
     await (await viewer.joinMain()).main.close();
+    await deployment.sessionShows(viewer, ({ openChannels }) => openChannels === 0, "its channel closed");
     await viewer.request("DELETE", "");
     const list = deployment.audit.listAuditEvents.bind(deployment.audit);
     const request = {

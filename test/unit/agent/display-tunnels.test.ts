@@ -67,7 +67,7 @@ describe("DisplayTunnels", () => {
       qemu.end();
       await until("the end of the tunnel", () => tunnels.open === 0);
     }
-    expect(tunnels.opened).to.deep.equal({ fd: 1, socket: 0, tcp: 1 });
+    expect(tunnels.opened).to.deep.equal({ fd: 1, socket: 0, tcp: 1, tls: 0 });
     expect(tunnels.traffic).to.deep.equal({ toController: 12, toDisplay: 16 });
   });
 
