@@ -113,8 +113,8 @@ class Page {
     } else this.#notices.hide("draining");
   }
 
-  #showTimeLeft(ms: number): void {
-    if (ms > LAST_MS) this.#notices.hide("time");
+  #showTimeLeft(ms: number | undefined): void {
+    if (ms === undefined || ms > LAST_MS) this.#notices.hide("time");
     else this.#notices.show("time", { text: `This session’s time is up in ${Math.ceil(ms / 1000)} s.` });
   }
 
