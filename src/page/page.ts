@@ -147,6 +147,8 @@ class Page {
       this.#notices.show("typing", { text: `Typing ${done} of ${strokes.length}`, action });
     });
     this.#notices.hide("typing");
+    // Its button may have had the focus.
+    if (document.activeElement === document.body) this.#toScreen();
   }
 
   async #end(): Promise<void> {
