@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The browser page of a console: puts its parts together. It imports nothing of the server; docs/architecture.md says
-// how it talks to it.
+// The browser page of a console: puts its parts together. It is sent to browsers and imports nothing of the server.
 import { sessionPath, tokenFromFragment } from "./address.js";
 import type { SessionStatus } from "./api.js";
 import { Console, type ConsoleStart } from "./console.js";
