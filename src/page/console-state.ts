@@ -25,6 +25,8 @@ export type ConsoleEvent =
   | { readonly type: "steady" }
   /** The connection, or an attempt at one, has failed. */
   | { readonly type: "failed"; readonly reason: Reason }
+  /** The token was not redeemed. The person decides about another attempt: each one shows up in the browser's log. */
+  | { readonly type: "refused"; readonly reason: Reason }
   /** The server says that the session is over. */
   | { readonly type: "ended"; readonly reason: Reason }
   /** A wait is over, or the person asks for another attempt. */
@@ -54,8 +56,9 @@ export function next(state: ConsoleState, event: ConsoleEvent): ConsoleState {
       return state.name === "connected" ? { name: "connected", attempt: 0 } : state;
     case "failed":
       return isOver(state) ? state : afterFailure(state, event.reason);
+    case "refused":
     case "ended":
-      return isOver(state) ? state : { name: "ended", reason: event.reason };
+      return isOver(state) ? state : { name: event.type, reason: event.reason };
     case "try":
       return afterTry(state);
   }
@@ -72,8 +75,9 @@ export function isOver(state: ConsoleState): boolean {
 }
 
 function afterFailure(state: ConsoleState, reason: Reason): ConsoleState {
-  if (ENDS.has(reason)) return { name: "ended", reason };
-  if (wordsOf(reason).next !== "wait") return { name: "refused", reason };
+  // Nobody has taken away what this page did not have yet: the machine may still be letting go of the viewer before.
+  const passes = wordsOf(reason).next === "wait" || (reason === "DISPLAY_CLOSED" && isTrying(state));
+  if (!passes) return { name: ENDS.has(reason) ? "ended" : "refused", reason };
   return { name: "reconnecting", phase: "waiting", attempt: attemptOf(state) + 1, reason };
 }
 

@@ -11,6 +11,7 @@ import type { Reason } from "./words.js";
 /** A connection that has held for so long is a good one: the next wait starts small. */
 const STEADY_MS = 10_000;
 const TICK_MS = 250;
+const NO_TOKEN = { ok: false, reason: "NO_TOKEN" } as const;
 
 /** Who shows what the console does. */
 export interface ConsoleListener {
@@ -18,8 +19,8 @@ export interface ConsoleListener {
   /** Before the picture of a lost connection goes. */
   readonly onPictureGoes: () => void;
   readonly onStatus: (status: SessionStatus) => void;
-  /** What is left of a session with a limit, in milliseconds. */
-  readonly onTimeLeft: (ms: number) => void;
+  /** What is left of the session, in milliseconds; undefined without a limit. */
+  readonly onTimeLeft: (ms: number | undefined) => void;
   /** Whole seconds until the next attempt. */
   readonly onCountDown: (seconds: number) => void;
 }
@@ -77,9 +78,9 @@ export class Console {
 
   /** Ends the session for good. False where the server could not be told; then it goes on. */
   async end(): Promise<boolean> {
+    if (this.#path === undefined) return false;
     this.#ending = true;
-    // Without a path nothing was opened that the server would have to end.
-    const ended = this.#path === undefined || (await endSession(this.#path));
+    const ended = await endSession(this.#path);
     this.#ending = ended;
     if (ended) this.#happened({ type: "ended", reason: "ENDED_BY_YOU" });
     return ended;
@@ -114,7 +115,7 @@ export class Console {
 
   async #attempt(signal: AbortSignal): Promise<void> {
     const path = this.#path ?? (await this.#redeem(signal));
-    if (path === undefined || signal.aborted) return;
+    if (path === undefined) return;
     const status = await sessionStatus(path, signal);
     if (signal.aborted) return;
     if (status.state === "open") this.#connect(path, status);
@@ -123,14 +124,10 @@ export class Console {
   }
 
   async #redeem(signal: AbortSignal): Promise<string | undefined> {
-    if (this.#token === undefined) {
-      this.#happened({ type: "failed", reason: "NO_TOKEN" });
-      return undefined;
-    }
-    const answer = await redeem(this.#token, signal);
+    const answer = this.#token === undefined ? NO_TOKEN : await redeem(this.#token, signal);
     if (signal.aborted) return undefined;
     if (!answer.ok) {
-      this.#happened({ type: "failed", reason: answer.reason });
+      this.#happened({ type: "refused", reason: answer.reason });
       return undefined;
     }
     this.#token = undefined;

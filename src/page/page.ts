@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The browser page of a console: puts its parts together. It imports nothing of the server; docs/architecture.md says
-// how it talks to it.
+// The browser page of a console: puts its parts together. It is sent to browsers and imports nothing of the server.
 import { sessionPath, tokenFromFragment } from "./address.js";
 import type { SessionStatus } from "./api.js";
 import { Console, type ConsoleStart } from "./console.js";
@@ -113,8 +112,8 @@ class Page {
     } else this.#notices.hide("draining");
   }
 
-  #showTimeLeft(ms: number): void {
-    if (ms > LAST_MS) this.#notices.hide("time");
+  #showTimeLeft(ms: number | undefined): void {
+    if (ms === undefined || ms > LAST_MS) this.#notices.hide("time");
     else this.#notices.show("time", { text: `This session’s time is up in ${Math.ceil(ms / 1000)} s.` });
   }
 
@@ -147,6 +146,8 @@ class Page {
       this.#notices.show("typing", { text: `Typing ${done} of ${strokes.length}`, action });
     });
     this.#notices.hide("typing");
+    // Its button may have had the focus.
+    if (document.activeElement === document.body) this.#toScreen();
   }
 
   async #end(): Promise<void> {

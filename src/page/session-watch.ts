@@ -9,8 +9,8 @@ const DEADLINE_MS = 5_000;
 export interface SessionWatchListener {
   /** What the server has answered. */
   readonly onStatus: (status: SessionStatus) => void;
-  /** Every second of a session with a limit: what is left of it, in milliseconds. */
-  readonly onTimeLeft: (ms: number) => void;
+  /** Every second: what is left of the session, in milliseconds; undefined without a limit. */
+  readonly onTimeLeft: (ms: number | undefined) => void;
 }
 
 /** Asks how a session stands for as long as it is connected. A question that fails is asked again; the channels decide. */
@@ -58,6 +58,7 @@ export class SessionWatch {
   }
 
   #tick(): void {
-    if (this.#endsAt !== undefined) this.#listener.onTimeLeft(Math.max(0, this.#endsAt - performance.now()));
+    const left = this.#endsAt === undefined ? undefined : Math.max(0, this.#endsAt - performance.now());
+    this.#listener.onTimeLeft(left);
   }
 }

@@ -47,9 +47,9 @@ export function strokesOf(text: string): TypedText {
 }
 
 function keys(plain: string, shifted: string, code: (character: string) => string): [string, Stroke][] {
-  return [...plain].flatMap((character, index) => pair(character + (shifted[index] ?? ""), code(character)));
+  return Array.from(plain).flatMap((character, index) => pair(character + (shifted[index] ?? ""), code(character)));
 }
 
 function pair(characters: string, code: string): [string, Stroke][] {
-  return [...characters].map((character, index) => [character, { code, shift: index === 1 }]);
+  return Array.from(characters).map((character, index) => [character, { code, shift: index === 1 }]);
 }

@@ -36,7 +36,10 @@ export class Toolbar {
     onClick("paste-button", actions.paste);
     onClick("end-button", actions.end);
     onClick("scale-button", () => actions.scale(this.#toggleScale()));
-    onClick("fullscreen-button", () => void toggleFullScreen());
+    onClick("fullscreen-button", () => {
+      actions.leave();
+      void toggleFullScreen();
+    });
     this.#fullScreen.hidden = !document.fullscreenEnabled;
     document.addEventListener("fullscreenchange", () => this.#showFullScreen());
     this.#bar.addEventListener("keydown", (event) => this.#key(event, actions));

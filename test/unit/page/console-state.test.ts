@@ -60,8 +60,14 @@ describe("the console's states", () => {
     expect(next(closed, TRY)).to.deep.equal(START);
   });
 
-  it("try a refused token again where the person asks", () => {
-    expect(after({ type: "failed", reason: "INSTANCE_NOT_RUNNING" }, TRY)).to.deep.equal(START);
+  it("try by themselves when the display closes before it has opened", () => {
+    expect(after({ type: "failed", reason: "DISPLAY_CLOSED" })).to.include({ name: "reconnecting", attempt: 1 });
+  });
+
+  it("try a refused token again only where the person asks, even if the reason passes", () => {
+    const refused = after({ type: "refused", reason: "AGENT_UNAVAILABLE" });
+    expect(refused).to.deep.equal({ name: "refused", reason: "AGENT_UNAVAILABLE" });
+    expect(next(refused, TRY)).to.deep.equal(START);
   });
 
   it("ignore an attempt that opens after it was given up, and a wait while connected", () => {
