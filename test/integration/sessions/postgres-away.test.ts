@@ -46,6 +46,7 @@ describe("Sessions while Postgres is away", function () {
     leaving.channel.closed("VIEWER_SILENT");
     expect(reasonOf(await rejectionOf(parts.channel(begun)))).to.equal("DATABASE_UNAVAILABLE");
     expect(parts.registry.size).to.equal(1);
+    await server.start();
     const back = new Promise<void>((resolve) => {
       const stop = db.database.onReady(() => (setImmediate(() => stop()), resolve()));
     });

@@ -53,6 +53,25 @@ describe("AgentLink", () => {
     expect(await answer).to.deep.equal(ENDPOINT);
   });
 
+  it("asks whether a display still has the ports, 0 for one without", async () => {
+    const { link, sent } = setUp();
+    const valid = link.validateConsolePort("u", { port: 5900 }, ask());
+    const operation = {
+      $case: "validateConsolePort",
+      validateConsolePort: { instanceUuid: "u", port: 5900, tlsPort: 0 },
+    };
+    expect(sent[0]).to.have.nested.property("request.operation").that.deep.equals(operation);
+    link.receive({ id: 1n, result: { $case: "consolePortValid", consolePortValid: {} } });
+    await valid;
+    const changed = link.validateConsolePort("u", {}, ask());
+    const failure = { reason: FailureReason.FAILURE_REASON_TARGET_CHANGED, message: "" };
+    link.receive({ id: 2n, result: { $case: "failure", failure } });
+    expect(await rejectionOf(changed)).to.have.property("reason", "TARGET_CHANGED");
+    const nonsense = link.validateConsolePort("u", {}, ask());
+    link.receive({ id: 3n, result: { $case: "spiceEndpoint", spiceEndpoint: ENDPOINT } });
+    expect(await rejectionOf(nonsense)).to.have.property("reason", "INTERNAL");
+  });
+
   it("keeps answers apart, in whatever order they come", async () => {
     const { link } = setUp();
     const first = link.getSpiceEndpoint("a", ask());
