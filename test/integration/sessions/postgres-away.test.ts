@@ -48,7 +48,7 @@ describe("Sessions while Postgres is away", function () {
     expect(parts.registry.size).to.equal(1);
     await server.start();
     const back = new Promise<void>((resolve) => {
-      const stop = db.database.onReady(() => (setImmediate(() => stop()), resolve()));
+      db.database.onReady(resolve);
     });
     await within("Postgres to be back", back, 20_000);
     const written = (): boolean => parts.lines().some(({ audit }) => audit === "channel-closed");
