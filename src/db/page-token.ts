@@ -23,6 +23,17 @@ export function pageSize(request: PageRequest): number {
   return request.size === 0 ? DEFAULT_PAGE_SIZE : Math.min(request.size, MAX_PAGE_SIZE);
 }
 
+const NOT_OURS = "must be the next_page_token of a page with the same filters";
+const NUMBER = /^[0-9]{1,18}$/;
+
+/** The same as pageStart for lists whose keys are numbers. */
+export function pageStartNumber(request: PageRequest, filters: object): bigint | undefined {
+  const start = pageStart(request, filters);
+  if (start === undefined) return undefined;
+  if (!NUMBER.test(start)) throw invalid("page_token", NOT_OURS);
+  return BigInt(start);
+}
+
 /** The key after which the page begins; undefined for the first. INVALID_ARGUMENT for a token of another list. */
 export function pageStart(request: PageRequest, filters: object): string | undefined {
   if (request.token === "") return undefined;
@@ -30,7 +41,7 @@ export function pageStart(request: PageRequest, filters: object): string | undef
   const text = bytes.toString("utf8");
   const mark = fingerprint(filters);
   if (request.token.length > MAX_PAGE_TOKEN_LENGTH || !text.startsWith(mark)) {
-    throw invalid("page_token", "must be the next_page_token of a page with the same filters");
+    throw invalid("page_token", NOT_OURS);
   }
   return text.slice(mark.length);
 }

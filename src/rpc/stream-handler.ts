@@ -2,6 +2,8 @@
 // What every call goes through whose answer is a stream. The method yields the messages; the next one is asked for when
 // the connection has taken the one before, so that what a slow caller has not read waits where the method can bound it.
 import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc-js";
+import type { Clock } from "../lib/clock.js";
+import { systemClock } from "../lib/clock.js";
 import { waitAtMost } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
 import { WATCHER_READS_MS } from "../lib/limits.js";
@@ -22,11 +24,13 @@ export type StreamMethod<Request, Response> = (request: Request, context: Reques
  */
 export class StreamHandlers implements Part {
   readonly #options: CallOptions;
+  readonly #clock: Clock;
   readonly #running = new Map<AbortController, Promise<void>>();
   #draining = false;
 
-  constructor(options: CallOptions) {
+  constructor(options: CallOptions, clock: Clock = systemClock) {
     this.#options = options;
+    this.#clock = clock;
   }
 
   /** Nothing to start: calls come by themselves. */
@@ -82,21 +86,21 @@ export class StreamHandlers implements Part {
     const request: Request | MalformedMessage = call.request;
     if (request instanceof MalformedMessage) throw request.error;
     for await (const message of method(request, context)) {
-      if (!call.write(message)) await taken(call, context.signal);
+      if (!call.write(message)) await this.#taken(call, context.signal);
     }
   }
-}
 
-/** Resolves when the connection has taken what was written; LIMITED where the caller does not read. */
-function taken(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
-  const expired = (): ServiceError => new ServiceError("LIMITED", "the caller does not read what it is sent");
-  let onDrain: () => void = () => undefined;
-  return waitAtMost({ ms: WATCHER_READS_MS, expired, signal }, () => {
-    return new Promise<void>((resolve) => {
-      onDrain = resolve;
-      call.once("drain", onDrain);
-    });
-  }).finally(() => call.off("drain", onDrain));
+  /** Resolves when the connection has taken what was written; LIMITED where the caller does not read. */
+  #taken(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
+    const expired = (): ServiceError => new ServiceError("LIMITED", "the caller does not read what it is sent");
+    let onDrain: () => void = () => undefined;
+    return waitAtMost({ ms: WATCHER_READS_MS, expired, signal, clock: this.#clock }, () => {
+      return new Promise<void>((resolve) => {
+        onDrain = resolve;
+        call.once("drain", onDrain);
+      });
+    }).finally(() => call.off("drain", onDrain));
+  }
 }
 
 function draining(): ServiceError {

@@ -9,6 +9,7 @@ import { waitUntil } from "../../demo/wait-until.js";
 const CHROMIUM = "/usr/bin/chromium";
 const STARTS_MS = 60_000;
 const CONNECTS_MS = 30_000;
+const CLICKS_MS = 5_000;
 /** One printed character lights some ten pixels at least; a picture that stands still changes by none. */
 const CHARACTER_PIXELS = 10;
 
@@ -76,10 +77,7 @@ export class ConsolePage {
 
   /** Gives the machine the keyboard, as a click on its screen does. */
   async focusScreen(): Promise<void> {
-    await this.page
-      .locator("canvas")
-      .first()
-      .click({ position: { x: 5, y: 5 } });
+    await this.page.locator("#picture canvas").click({ position: { x: 5, y: 5 }, timeout: CLICKS_MS });
   }
 
   /** How many pixels of the machine's screen are not dark. */
@@ -103,7 +101,7 @@ export class ConsolePage {
 // As text, since it runs in the browser, whose types are not known here.
 const LIT_PIXELS = `(() => {
   let lit = 0;
-  for (const canvas of document.querySelectorAll("canvas")) {
+  for (const canvas of document.querySelectorAll("#picture canvas")) {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] > 200) lit += 1;
   }

@@ -53,7 +53,7 @@ class FakeAgents {
       await this.onAsked();
       if (this.failure) throw this.failure;
     };
-    return { validateConsolePort } as AgentLink;
+    return { validateConsolePort } as Partial<AgentLink> as AgentLink;
   }
 
   isConnected(): boolean {

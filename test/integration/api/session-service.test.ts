@@ -4,11 +4,10 @@ import { credentials } from "@grpc/grpc-js";
 import type { ClientReadableStream, ServiceError as GrpcError } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { AuditAction, AuditServiceClient } from "../../../proto/gen/spicegate/audit/v1/audit.js";
-import type { WatchSessionsResponse } from "../../../proto/gen/spicegate/session/v1/session.js";
+import type { GetSessionResponse, WatchSessionsResponse } from "../../../proto/gen/spicegate/session/v1/session.js";
 import {
   ChannelType,
   EndReason,
-  GetSessionResponse,
   ListSessionsRequest,
   SessionServiceClient,
 } from "../../../proto/gen/spicegate/session/v1/session.js";

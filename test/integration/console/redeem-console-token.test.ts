@@ -84,7 +84,10 @@ describe("RedeemConsoleToken", () => {
   it("leaves the token usable when the viewer goes away meanwhile", async () => {
     const { token } = await authorize(db.database, VM, "a");
     const gone = new AbortController();
-    parts.agents.onAsked = () => Promise.resolve(gone.abort());
+    parts.agents.onAsked = () => {
+      gone.abort();
+      return Promise.resolve();
+    };
     const call = parts.redeeming.execute(token, parts.context({ signal: gone.signal }));
     expect(reasonOf(await rejectionOf(call))).to.equal("CANCELLED");
     parts.agents.onAsked = () => Promise.resolve();

@@ -46,8 +46,9 @@ describe("Sessions while Postgres is away", function () {
     leaving.channel.closed("VIEWER_SILENT");
     expect(reasonOf(await rejectionOf(parts.channel(begun)))).to.equal("DATABASE_UNAVAILABLE");
     expect(parts.registry.size).to.equal(1);
+    await server.start();
     const back = new Promise<void>((resolve) => {
-      const stop = db.database.onReady(() => (setImmediate(() => stop()), resolve()));
+      db.database.onReady(resolve);
     });
     await within("Postgres to be back", back, 20_000);
     const written = (): boolean => parts.lines().some(({ audit }) => audit === "channel-closed");

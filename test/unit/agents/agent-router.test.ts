@@ -46,6 +46,23 @@ describe("AgentRouter", () => {
     expect(older.sent[0]).to.have.nested.property("drain.cause", DrainCause.DRAIN_CAUSE_STOPPING);
   });
 
+  it("tells who listens which host has lost its agent, not of a stream that was replaced", () => {
+    const router = newRouter();
+    const gone: string[] = [];
+    const stop = router.onGone((host) => gone.push(host));
+    const [older, newer] = [newLink("a", "1").link, newLink("a", "1").link];
+    router.add(older);
+    router.add(newer);
+    router.remove(older);
+    expect(gone).to.deep.equal([]);
+    router.remove(newer);
+    expect(gone).to.deep.equal(["a"]);
+    stop();
+    router.add(older);
+    router.remove(older);
+    expect(gone).to.deep.equal(["a"]);
+  });
+
   it("does not let the late end of an old stream remove its replacement", () => {
     const router = newRouter();
     const older = newLink("a", "1").link;

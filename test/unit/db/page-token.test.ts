@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { pageOf, pageSize, pageStart } from "../../../src/db/page-token.js";
+import { pageOf, pageSize, pageStart, pageStartNumber } from "../../../src/db/page-token.js";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../../src/lib/limits.js";
 
 const FIRST = { size: 2, token: "" };
@@ -34,5 +34,15 @@ describe("Pages", () => {
     expect(() => pageStart({ size: 2, token }, { host: "i" })).to.throw(/page_token/);
     expect(() => pageStart({ size: 2, token: "%%%" }, {})).to.throw(/page_token/);
     expect(() => pageStart({ size: 2, token: token + "A".repeat(1_100) }, { host: "h" })).to.throw(/page_token/);
+  });
+
+  it("of a list of numbers begins with a number, whatever its maker put in", () => {
+    const tokenWith = (key: string): string =>
+      pageOf([key, "next"], { size: 1, token: "" }, {}, (row) => row).nextPageToken;
+    expect(pageStartNumber({ size: 1, token: "" }, {})).to.equal(undefined);
+    expect(pageStartNumber({ size: 1, token: tokenWith("42") }, {})).to.equal(42n);
+    for (const key of ["x", "-1", "1".repeat(19), "1;drop"]) {
+      expect(() => pageStartNumber({ size: 1, token: tokenWith(key) }, {})).to.throw("page_token");
+    }
   });
 });
