@@ -20,6 +20,11 @@ const PROGRAM: readonly Line[] = [
   [0x8e, 0xd8], //                    mov ds, ax
   [0xb8, 0x03, 0x00], //              mov ax, 0003h     text of 80 by 25; also clears the screen
   [0xcd, 0x10], //                    int 10h
+  [0xb8, 0x00, 0x06], //              mov ax, 0600h     white on blue, everywhere: nobody takes it for the BIOS,
+  [0xb7, 0x1f], //                    mov bh, 1fh       neither people nor tests
+  [0x31, 0xc9], //                    xor cx, cx
+  [0xba, 0x4f, 0x18], //              mov dx, 184fh
+  [0xcd, 0x10], //                    int 10h
   [0xb4, 0x01], //                    mov ah, 01h       hide the cursor: its blinking would change the
   [0xb9, 0x00, 0x20], //              mov cx, 2000h     picture although nothing happens
   [0xcd, 0x10], //                    int 10h

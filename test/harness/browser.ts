@@ -59,6 +59,18 @@ export class ConsolePage {
     await this.page.locator(`body[data-state="${state}"]`).waitFor({ state: "attached", timeout: ms });
   }
 
+  /** Opens a console URL and waits until a demo machine's banner is there, and not its BIOS. */
+  async showBanner(url: string): Promise<void> {
+    await this.show(url);
+    await this.banner();
+  }
+
+  /** Waits for the banner of a demo machine, which is the one screen that is blue. */
+  async banner(ms = CONNECTS_MS): Promise<void> {
+    const isBlue = (): Promise<boolean> => this.page.evaluate<boolean>(IS_BLUE);
+    await waitUntil(isBlue, { ms, what: "the machine's banner" });
+  }
+
   /** Waits until so many pixels of the machine's screen are lit, or any number above it. */
   async lights(pixels: number, ms = CONNECTS_MS): Promise<number> {
     let lit = 0;
@@ -99,11 +111,16 @@ export class ConsolePage {
 }
 
 // As text, since it runs in the browser, whose types are not known here.
+const PIXELS = `[...document.querySelectorAll("#picture canvas")].map((canvas) =>
+  canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data)`;
+
 const LIT_PIXELS = `(() => {
   let lit = 0;
-  for (const canvas of document.querySelectorAll("#picture canvas")) {
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] > 200) lit += 1;
+  for (const data of ${PIXELS}) {
+    for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] > 300) lit += 1;
   }
   return lit;
 })()`;
+
+// The last pixel: the corner that text reaches last.
+const IS_BLUE = `${PIXELS}.some((data) => data.at(-4) < 20 && data.at(-3) < 20 && data.at(-2) > 100)`;

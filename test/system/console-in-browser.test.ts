@@ -17,9 +17,6 @@ import { reaches, responseOf } from "../harness/inventory-calls.js";
 import { Network } from "../harness/network.js";
 import { sharedBrowser } from "../harness/shared-browser.js";
 
-/** The banner of a demo machine has some hundred lit pixels; a BIOS that starts has more, or fewer. */
-const BANNER_PIXELS = 500;
-
 describe("A console in a browser", function () {
   this.timeout(120_000);
   let libvirtd: PrivateLibvirtd;
@@ -65,8 +62,7 @@ describe("A console in a browser", function () {
   /** A tab that shows the machine's banner. */
   async function open(machine: DemoMachine): Promise<ConsolePage> {
     const page = await tab();
-    await page.show(await urlOf(machine));
-    await page.lights(BANNER_PIXELS);
+    await page.showBanner(await urlOf(machine));
     return page;
   }
 
@@ -86,7 +82,7 @@ describe("A console in a browser", function () {
     expect(page.page.url()).to.match(/\/s\/[\w-]{22}\/$/);
     await page.page.reload();
     await page.is("connected");
-    await page.lights(BANNER_PIXELS);
+    await page.banner();
     await page.typeAndSee("again");
     expect(page.errors).to.deep.equal([]);
   });
@@ -109,9 +105,9 @@ describe("A console in a browser", function () {
     const before = await page.litPixels();
     await page.typeAndSee("before");
     await page.page.getByRole("button", { name: "Send Ctrl+Alt+Del" }).click();
-    // The typed text goes; the banner comes back, after what is left of it from before.
-    await waitUntil(async () => (await page.litPixels()) < before, { ms: 30_000, what: "the screen to be cleared" });
-    await page.lights(BANNER_PIXELS);
+    // The typed text is gone once the banner is back.
+    await waitUntil(async () => (await page.litPixels()) === before, { ms: 30_000, what: "a fresh banner" });
+    await page.banner();
     await page.typeAndSee("after");
     expect(page.errors).to.deep.equal([]);
   });
@@ -168,7 +164,7 @@ describe("A console in a browser", function () {
     await page.picture("reconnecting");
     await network.mend();
     await page.is("connected", 60_000);
-    await page.lights(BANNER_PIXELS);
+    await page.banner();
     await page.typeAndSee("back");
   });
 
@@ -178,7 +174,7 @@ describe("A console in a browser", function () {
     await page.is("reconnecting");
     await deployment.agent!.start();
     await page.is("connected", 60_000);
-    await page.lights(BANNER_PIXELS);
+    await page.banner();
     expect(page.errors).to.deep.equal([]);
   });
 
