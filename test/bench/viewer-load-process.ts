@@ -131,8 +131,10 @@ async function openTcp(port: number, link: Buffer): Promise<Channel> {
   await once(socket, "connect");
   socket.on("error", () => socket.destroy());
   socket.write(link);
+  let more: () => void = () => undefined;
+  for (const event of ["drain", "close"]) socket.on(event, () => more());
   const send = async (bytes: Buffer): Promise<void> => {
-    if (!socket.write(bytes)) await Promise.race([once(socket, "drain"), once(socket, "close")]);
+    if (!socket.write(bytes)) await new Promise<void>((resolve) => (more = resolve));
   };
   return { onData: (listener) => void socket.on("data", listener), send, close: () => socket.destroy() };
 }
