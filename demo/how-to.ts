@@ -1,33 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DemoState } from "./demo.js";
 
-const METHOD = "spicegate.console.v1.ConsoleService/GetSpiceConsole";
+/** The method that gives out console URLs. */
+export const GET_CONSOLE = "spicegate.console.v1.ConsoleService/GetSpiceConsole";
+const SESSIONS = "spicegate.session.v1.SessionService";
 
 /** What a person can do with a running demo, ready to be pasted. */
-export function howTo(state: DemoState): string {
-  const sections = state.instances.map(({ uuid, name, url }) =>
-    [
-      name,
-      `  ${url}`,
-      "  a fresh URL:",
-      `    ${grpcurlLine(state.grpc, uuid)}`,
-      `    ${bufLine(state.grpc, uuid)}`,
-    ].join("\n"),
-  );
-  const title = "Consoles; each URL opens once, within ten minutes:";
-  return ["", title, "", ...sections.flatMap((section) => [section, ""]), "Ctrl-C ends the demo."].join("\n");
+export function howTo({ grpc, instances }: DemoState): string {
+  const width = Math.max(...instances.map(({ name }) => name.length));
+  const lines = (method: string, json?: string): string[] => [grpcurl(grpc, method, json), bufLine(grpc, method, json)];
+  return [
+    section(
+      "Open in a browser; each URL opens once, within ten minutes:",
+      instances.map(({ name, url }) => `${name.padEnd(width)}  ${url}`),
+    ),
+    ...instances.map(({ name, uuid }) => section(`A fresh URL of ${name}:`, lines(GET_CONSOLE, consoleJson(uuid)))),
+    section("Who looks at which machine:", lines(`${SESSIONS}/ListSessions`)),
+    section("End a session; its sessionId, which is in the page's address too, comes after the first line:", [
+      "read -r ID",
+      ...lines(`${SESSIONS}/TerminateSession`, '"{\\"session_id\\":\\"$ID\\"}"'),
+    ]),
+    "\nCtrl-C ends the demo.",
+  ].join("\n");
 }
 
-/** One GetSpiceConsole call by grpcurl, as a shell line. */
-export function grpcurlLine(grpc: string, uuid: string): string {
-  return `grpcurl -plaintext -d '${requestJson(uuid)}' ${grpc} ${METHOD}`;
+function section(title: string, lines: readonly string[]): string {
+  return ["", title, ...lines.map((line) => `  ${line}`)].join("\n");
+}
+
+/** One call by grpcurl, as a shell line; `json` is quoted for the shell. */
+function grpcurl(grpc: string, method: string, json?: string): string {
+  return `grpcurl -plaintext ${data(json)}${grpc} ${method}`;
 }
 
 /** The same call by buf, which npm installs with the project. */
-export function bufLine(grpc: string, uuid: string): string {
-  return `npx buf curl --protocol grpc --http2-prior-knowledge -d '${requestJson(uuid)}' http://${grpc}/${METHOD}`;
+export function bufLine(grpc: string, method: string, json?: string): string {
+  return `npx buf curl --protocol grpc --http2-prior-knowledge ${data(json)}http://${grpc}/${method}`;
 }
 
-function requestJson(uuid: string): string {
-  return JSON.stringify({ instance_uuid: uuid });
+/** Asks for a console of this instance, quoted for the shell. */
+export function consoleJson(uuid: string): string {
+  return `'{"instance_uuid":"${uuid}"}'`;
+}
+
+function data(json: string | undefined): string {
+  return json === undefined ? "" : `-d ${json} `;
 }

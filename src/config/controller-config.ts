@@ -19,28 +19,36 @@ export const controllerSchema = z.strictObject({
       listen: loopbackAddress().default("127.0.0.1:50052").describe("Where agents connect."),
       tunnel_listen: loopbackAddress()
         .default("127.0.0.1:50053")
-        .describe("Where agents bring the displays that they opened."),
+        .describe(
+          "Where agents bring the displays that they opened, one connection for each channel; agents are told.",
+        ),
     })
     .prefault({}),
   proxy: z
     .strictObject({
       listen: loopbackAddress()
         .default("127.0.0.1:6082")
-        .describe("Where browsers open console URLs; HTTP/1.1 only, also behind a balancer."),
+        .describe("Where browsers open console URLs, over plain HTTP/1.1; TLS ends in a balancer on this machine."),
       frame_ancestors: z
         .array(origin())
         .default([])
-        .describe("Origins whose pages may show a console in a frame, beside the console's own."),
+        .describe(
+          "Other origins (https://dashboard.example) whose pages may show a console in a frame; the console must then be on https.",
+        ),
       trusted_proxies: z
         .array(network())
         .default([])
-        .describe("Addresses or networks (10.0.0.0/8) of balancers whose X-Forwarded-* headers are believed."),
+        .describe(
+          "Addresses or networks (10.0.0.0/8) of balancers whose X-Forwarded-For, -Proto and -Host are believed.",
+        ),
       drain_seconds: z
         .int()
         .min(0)
         .max(15)
         .default(5)
-        .describe("How long open consoles are left after they were told that this controller stops; 0 to 15."),
+        .describe(
+          "For how many seconds open consoles go on once this controller was told to stop; then they connect again; 0 to 15.",
+        ),
     })
     .prefault({}),
   console: z
@@ -48,24 +56,33 @@ export const controllerSchema = z.strictObject({
       allowed_origins: z
         .array(origin())
         .default([])
-        .describe("Origins (https://dashboard.example) whose pages may open consoles, beside the console's own."),
+        .describe(
+          "Other origins (https://dashboard.example) whose scripts may open and end consoles here; links and frames need none.",
+        ),
     })
     .prefault({}),
   sessions: z
     .strictObject({
-      max_channels: z.int().min(4).max(256).default(32).describe("Channels that one session may have open; 4 to 256."),
+      max_channels: z
+        .int()
+        .min(4)
+        .max(256)
+        .default(32)
+        .describe("How many channels one session may have open at a time; a viewer opens about five; 4 to 256."),
       max_length: z
         .int()
         .min(0)
         .max(31_536_000)
         .default(0)
-        .describe("After how many seconds a session ends whatever happens; 0 = never."),
+        .describe("After how many seconds a session ends whatever happens, at most a year; 0 = never."),
       rejoin_time: z
         .int()
         .min(5)
         .max(86_400)
         .default(60)
-        .describe("For how many seconds a session without channels can be joined again; 5 to 86,400."),
+        .describe(
+          "For how many seconds a session can be joined again after its last channel closed, before it ends; 5 to 86,400.",
+        ),
     })
     .prefault({}),
   telemetry: z
@@ -96,7 +113,7 @@ export const controllerSchema = z.strictObject({
         .string()
         .default("http://127.0.0.1:6082/console")
         .refine(isPlainUrl, "must be an http or https URL without query and fragment")
-        .describe("What console URLs begin with; the token is appended as a fragment."),
+        .describe("What console URLs begin with: the address of proxy.listen as browsers see it, and /console."),
     })
     .prefault({}),
   consoleauth: z
@@ -110,7 +127,7 @@ export const controllerSchema = z.strictObject({
       enforce_session_timeout: z
         .boolean()
         .default(false)
-        .describe("Whether a session ends when the time of the token it came from is over."),
+        .describe("Whether a session ends when the URL it came from would have expired."),
     })
     .prefault({}),
   identity: z

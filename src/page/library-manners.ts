@@ -2,6 +2,8 @@
 // What the SPICE library does in ways that a careful page cannot let through. It is served unmodified, so it is caught
 // from outside: once, before its first connection.
 import type { SpiceChannel } from "./spice-html5/main.js";
+import { SpiceLinkAuthTicket } from "./spice-html5/spicemsg.js";
+import { wholeTicket } from "./ticket.js";
 
 /** A socket of the library; `parent` is the channel it belongs to. */
 export type ChannelSocket = WebSocket & { readonly parent?: SpiceChannel };
@@ -18,6 +20,7 @@ export function teachManners(): void {
   silenceAlerts();
   allowVideoPlacement();
   reportSockets();
+  completeTickets();
 }
 
 /** It calls alert() for keys and cursors that it does not know. */
@@ -40,5 +43,15 @@ function reportSockets(): void {
       super(url, protocols);
       onSocket?.(this);
     }
+  };
+}
+
+/** It sends an encrypted password without its leading zeros, so that one channel in 256 would be refused. */
+function completeTickets(): void {
+  const { prototype } = SpiceLinkAuthTicket;
+  const write = prototype.to_buffer;
+  prototype.to_buffer = function (buffer, at) {
+    this.encrypted_data = wholeTicket(this.encrypted_data ?? []);
+    write.call(this, buffer, at);
   };
 }

@@ -136,8 +136,8 @@ const WORDS = {
   // Ends of a session.
   ENDED_BY_YOU: { title: "You ended this session", text: `The machine keeps running. ${NEW_URL}`, next: "over" },
   TERMINATED: {
-    title: "This session was ended by an administrator",
-    text: `The machine keeps running. ${NEW_URL}`,
+    title: "This session was ended",
+    text: `Somebody who may do so ended it. The machine keeps running. ${NEW_URL}`,
     next: "over",
   },
   INSTANCE_STOPPED: {

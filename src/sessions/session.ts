@@ -2,16 +2,20 @@
 // The words of sessions. A session is one opened console URL; a channel is one connection of its viewer.
 import type { ErrorReason } from "../lib/service-error.js";
 
-/** Why a session ended. It cannot be joined again. */
-export type SessionEndReason =
-  | "TERMINATED"
-  | "INSTANCE_STOPPED"
-  | "INSTANCE_CRASHED"
-  | "INSTANCE_DELETED"
-  | "SESSION_EXPIRED"
-  | "IDLE"
-  | "TAKEN_OVER"
-  | "ABANDONED";
+/** What ends a session. It cannot be joined again. */
+export const SESSION_END_REASONS = [
+  "TERMINATED",
+  "INSTANCE_STOPPED",
+  "INSTANCE_CRASHED",
+  "INSTANCE_DELETED",
+  "SESSION_EXPIRED",
+  "IDLE",
+  "TAKEN_OVER",
+  "ABANDONED",
+] as const;
+
+/** Why a session ended. */
+export type SessionEndReason = (typeof SESSION_END_REASONS)[number];
 
 /** Why a channel was closed while its session goes on, so that the viewer may connect again. */
 export type ChannelOnlyReason =

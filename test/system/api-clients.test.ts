@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { DemoMachine } from "../../demo/demo-machine.js";
 import { defineAndStart } from "../../demo/demo-machine.js";
-import { bufLine } from "../../demo/how-to.js";
+import { GET_CONSOLE, bufLine, consoleJson } from "../../demo/how-to.js";
 import type { PrivateLibvirtd } from "../../demo/private-libvirtd.js";
 import { PROJECT_FOLDER } from "../../demo/spicegate-programs.js";
 import { Deployment } from "../harness/deployment.js";
@@ -53,7 +53,7 @@ describe("a client of the API", function () {
   }
 
   it("gets a console with the line that the demo prints", async () => {
-    const line = bufLine(deployment.api, machine.uuid);
+    const line = bufLine(deployment.api, GET_CONSOLE, consoleJson(machine.uuid));
     const answer = JSON.parse(await outputOf("sh", ["-c", line], { cwd: PROJECT_FOLDER })) as Record<string, string>;
     expect(answer["url"]).to.match(/#token=[\w-]{43}$/);
     expect(answer["consoleType"]).to.equal("spice-html5");
@@ -61,9 +61,13 @@ describe("a client of the API", function () {
   });
 
   it("reads the reason of a refusal on the command line", async () => {
-    const { code, stderr } = await runCommand("sh", ["-c", bufLine(deployment.api, randomUUID())], {
-      cwd: PROJECT_FOLDER,
-    });
+    const { code, stderr } = await runCommand(
+      "sh",
+      ["-c", bufLine(deployment.api, GET_CONSOLE, consoleJson(randomUUID()))],
+      {
+        cwd: PROJECT_FOLDER,
+      },
+    );
     expect(code).to.not.equal(0);
     const error = JSON.parse(stderr.slice(stderr.indexOf("{"))) as {
       readonly code: string;

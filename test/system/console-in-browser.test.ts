@@ -87,6 +87,11 @@ describe("A console in a browser", function () {
     expect(page.errors).to.deep.equal([]);
   });
 
+  it("sends a password whose encrypted form begins with a zero", async () => {
+    const page = await open(noPort);
+    expect(await page.page.evaluate(SHORT_TICKET)).to.deep.equal([0, 7]);
+  });
+
   it("is refused in words when its URL was used before", async () => {
     const url = await urlOf(noPort);
     const first = await tab();
@@ -203,3 +208,13 @@ describe("A console in a browser", function () {
     expect(page.errors).to.deep.equal([]);
   });
 });
+
+// The first and the last byte of what the page's library writes for an encrypted password that has lost its first zero.
+const SHORT_TICKET = `(async () => {
+  const { SpiceLinkAuthTicket } = await import("/assets/spice-html5/spicemsg.js");
+  const ticket = new SpiceLinkAuthTicket();
+  ticket.encrypted_data = Array(127).fill(7);
+  const buffer = new ArrayBuffer(ticket.buffer_size());
+  ticket.to_buffer(buffer);
+  return [new Uint8Array(buffer)[4], new Uint8Array(buffer).at(-1)];
+})()`;

@@ -36,10 +36,17 @@ describe("make demo", function () {
     expectGoodState(state);
     for (const { url } of state.instances) expect(demo.output).to.contain(url);
 
-    const line = /npx (buf curl .*)/.exec(demo.output)![1]!;
-    const { stdout } = await promisify(execFile)("sh", ["-c", `node_modules/.bin/${line}`], { cwd: PROJECT_FOLDER });
-    const fresh = (JSON.parse(stdout) as { url: string }).url;
+    const { url: fresh } = (await demo.paste("GetSpiceConsole")) as { url: string };
     expect(fresh).to.contain("#token=").and.not.equal(state.url);
+    const page = await fetch(fresh);
+    expect(page.status).to.equal(200);
+    expect(page.headers.get("content-type")).to.match(/^text\/html/);
+
+    const opened = await redeem(fresh);
+    const { sessions } = (await demo.paste("ListSessions")) as { sessions: { sessionId: string }[] };
+    expect(sessions.map(({ sessionId }) => sessionId)).to.deep.equal([opened]);
+    const ended = (await demo.paste("TerminateSession", opened)) as { session: { endReason: string } };
+    expect(ended.session.endReason).to.equal("END_REASON_TERMINATED");
 
     const second = startDemo();
     expect(await second.ended()).to.equal(1);
@@ -104,6 +111,17 @@ function expectGoodState(state: DemoState): void {
   expect(state.url).to.equal(state.instances[0]!.url);
 }
 
+/** Opens a console URL as its page does, and returns the session's id. */
+async function redeem(url: string): Promise<string> {
+  const { origin, hash } = new URL(url);
+  const answer = await fetch(`${origin}/api/sessions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ token: hash.slice("#token=".length) }),
+  });
+  return ((await answer.json()) as { session_id: string }).session_id;
+}
+
 /** The demo's program, in a process group of its own as a terminal would give it. */
 class DemoProcess {
   output = "";
@@ -142,6 +160,14 @@ class DemoProcess {
   async end(signal: NodeJS.Signals): Promise<number | null> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) process.kill(-this.#child.pid!, signal);
     return this.ended();
+  }
+
+  /** Runs the first line by buf that it prints for this method, as pasted into a shell whose ID is set; returns the JSON. */
+  async paste(method: string, id = ""): Promise<unknown> {
+    const line = new RegExp(`npx (buf curl .*${method})`).exec(this.output)![1]!;
+    const options = { cwd: PROJECT_FOLDER, env: { ...process.env, ID: id } };
+    const { stdout } = await promisify(execFile)("sh", ["-c", `node_modules/.bin/${line}`], options);
+    return JSON.parse(stdout);
   }
 
   /** Nothing that it started or made is there any more. */

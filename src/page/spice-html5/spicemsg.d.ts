@@ -15,3 +15,9 @@ export class SpiceMsgcKeyDown {
 export class SpiceMsgcKeyUp {
   code: number;
 }
+
+/** The encrypted password, as it goes to the machine. */
+export class SpiceLinkAuthTicket {
+  encrypted_data: readonly number[] | undefined;
+  to_buffer: (this: SpiceLinkAuthTicket, buffer: ArrayBuffer, at?: number) => void;
+}

@@ -2,24 +2,36 @@
 import { expect } from "chai";
 import { howTo } from "../../../demo/how-to.js";
 
+const GRPC = "127.0.0.1:50051";
+const BUF = "npx buf curl --protocol grpc --http2-prior-knowledge";
+const UUID = "3c1f1e0a-7b7f-4d4e-9d58-0a4c3e0d9a11";
+const URL = "http://127.0.0.1:6082/console#token=t";
+
 describe("howTo", () => {
-  it("shows each machine's URL and the two lines that ask for a fresh one", () => {
-    const uuid = "3c1f1e0a-7b7f-4d4e-9d58-0a4c3e0d9a11";
-    const url = "http://127.0.0.1:6082/console#token=t";
-    const lines = howTo({
-      grpc: "127.0.0.1:50051",
-      ca: null,
-      token: "demo",
-      host: "h",
-      instances: [{ uuid, name: "demo-tcp", url }],
-      url,
-    }).split("\n");
+  const state = { grpc: GRPC, ca: null, token: "demo", host: "h", url: URL };
+  const lines = howTo({ ...state, instances: [{ uuid: UUID, name: "demo-tcp", url: URL }] }).split("\n");
+  const trimmed = lines.map((line) => line.trim());
+
+  it("begins with the URLs to open", () => {
+    expect(trimmed.findIndex((line) => line === `demo-tcp  ${URL}`)).to.equal(2);
+  });
+
+  it("has lines that ask for a fresh URL", () => {
     const method = "spicegate.console.v1.ConsoleService/GetSpiceConsole";
-    expect(lines).to.include("demo-tcp");
-    expect(lines.map((line) => line.trim())).to.include.members([
-      url,
-      `grpcurl -plaintext -d '{"instance_uuid":"${uuid}"}' 127.0.0.1:50051 ${method}`,
-      `npx buf curl --protocol grpc --http2-prior-knowledge -d '{"instance_uuid":"${uuid}"}' http://127.0.0.1:50051/${method}`,
+    expect(trimmed).to.include.members([
+      `grpcurl -plaintext -d '{"instance_uuid":"${UUID}"}' ${GRPC} ${method}`,
+      `${BUF} -d '{"instance_uuid":"${UUID}"}' http://${GRPC}/${method}`,
+    ]);
+  });
+
+  it("has lines that list sessions and end one", () => {
+    const service = "spicegate.session.v1.SessionService";
+    expect(trimmed).to.include.members([
+      `grpcurl -plaintext ${GRPC} ${service}/ListSessions`,
+      `${BUF} http://${GRPC}/${service}/ListSessions`,
+      "read -r ID",
+      `grpcurl -plaintext -d "{\\"session_id\\":\\"$ID\\"}" ${GRPC} ${service}/TerminateSession`,
+      `${BUF} -d "{\\"session_id\\":\\"$ID\\"}" http://${GRPC}/${service}/TerminateSession`,
     ]);
   });
 });
