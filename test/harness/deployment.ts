@@ -150,7 +150,8 @@ export class Deployment {
   async sessionOf(viewer: Viewer): Promise<Session> {
     const get = this.session.getSession.bind(this.session);
     const result = await callUnary(get, { sessionId: viewer.sessionId });
-    if (!result.ok || !result.response.session) throw new Error("there is no such session");
+    if (!result.ok) throw new Error(`${result.failure.reason}: ${result.failure.message}`);
+    if (!result.response.session) throw new Error("the session is missing in the answer");
     return result.response.session;
   }
 
