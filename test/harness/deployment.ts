@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole spicegate for a scenario: a controller and an agent as real processes over a database of their own. Whatever
-// tokens a scenario is given are looked for in the logs and the database when it stops: none may be there.
+// is secret in a scenario is looked for in the logs and the database when it stops: none of it may be there.
 import { credentials } from "@grpc/grpc-js";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -150,7 +150,8 @@ export class Deployment {
   async sessionOf(viewer: Viewer): Promise<Session> {
     const get = this.session.getSession.bind(this.session);
     const result = await callUnary(get, { sessionId: viewer.sessionId });
-    if (!result.ok || !result.response.session) throw new Error("there is no such session");
+    if (!result.ok) throw new Error(`${result.failure.reason}: ${result.failure.message}`);
+    if (!result.response.session) throw new Error("the session is missing in the answer");
     return result.response.session;
   }
 
@@ -209,7 +210,10 @@ export class Deployment {
     return Number(lines.find((line) => line.startsWith(`${sample} `))?.slice(sample.length + 1) ?? 0);
   }
 
-  /** Stops the programs, and fails where a token that was issued stands in a log or in the database. Twice is harmless. */
+  /**
+   * Stops the programs, and fails where a console token, a cookie's proof or a tunnel's secret stands in a log or in the
+   * database. Twice is harmless.
+   */
   async stop(): Promise<void> {
     this.console.close();
     this.inventory.close();
@@ -217,19 +221,20 @@ export class Deployment {
     this.audit.close();
     try {
       for (const program of [...this.#programs].reverse()) await program.stop();
-      await this.#assertNoTokens();
+      await this.#assertNoSecrets();
     } finally {
       await removeRunFolder(this.folder);
     }
   }
 
-  async #assertNoTokens(): Promise<void> {
+  async #assertNoSecrets(): Promise<void> {
     const places = { logs: this.logs(), database: await dumpDatabase(this.databaseUrl).catch(() => "") };
     const hashes = new Set(places.database.match(SHA_256));
     for (const [place, text] of Object.entries(places)) {
-      // Other clients' tokens are not known here, but their hashes are.
-      const issued = (word: string): boolean => this.#tokens.has(word) || hashes.has(hashOf(word));
-      if ((text.match(TOKEN) ?? []).some(issued)) throw new Error(`a console token stands in plain in the ${place}`);
+      // Other clients' tokens are not known here, but their hashes are; of a tunnel's secret nothing is kept but its looks.
+      const isSecret = (word: string): boolean =>
+        this.#tokens.has(word) || hashes.has(hashOf(word)) || looksRandom(word);
+      if ((text.match(TOKEN) ?? []).some(isSecret)) throw new Error(`a secret stands in plain in the ${place}`);
     }
     this.#tokens.clear();
   }
@@ -264,6 +269,11 @@ export class Deployment {
 // Whole words of the length of a token, and of the hash that is stored of it.
 const TOKEN = /(?<![\w-])[\w-]{43}(?![\w-])/g;
 const SHA_256 = /\b[0-9a-f]{64}\b/g;
+
+/** Nothing that people name has capitals, small letters and digits, and the length of a secret. */
+function looksRandom(word: string): boolean {
+  return [/[A-Z]/, /[a-z]/, /[0-9]/].every((some) => some.test(word));
+}
 
 /** What the database keeps of a token, reckoned without the program under test. */
 export function hashOf(token: string): string {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the moment a token is given out to its end. The host's agent is a scripted one, since nothing here depends on a display.
 import { expect } from "chai";
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { appendFile } from "node:fs/promises";
 import { waitUntil } from "../../demo/wait-until.js";
 import type { LookupConsoleTokenResponse } from "../../proto/gen/spicegate/console/v1/console.js";
@@ -140,7 +140,7 @@ describe("a console token", function () {
   });
 });
 
-describe("the search for tokens at the end of each scenario", function () {
+describe("the search for secrets at the end of each scenario", function () {
   this.timeout(60_000);
 
   async function stopAfter(
@@ -155,7 +155,7 @@ describe("the search for tokens at the end of each scenario", function () {
 
   it("finds a token in a log", async () => {
     const error = await stopAfter(({ controller }, token) => appendFile(controller.logFile, `{"msg":"${token}"}\n`));
-    expect(error.message).to.equal("a console token stands in plain in the logs");
+    expect(error.message).to.equal("a secret stands in plain in the logs");
   });
 
   it("finds a token that a client of another kind was given", async () => {
@@ -163,13 +163,21 @@ describe("the search for tokens at the end of each scenario", function () {
       const call = callUnary(console.getSpiceConsole.bind(console), { instanceUuid, consoleType: "" });
       await appendFile(controller.logFile, `{"msg":"opened ${responseOf(await call).url}"}\n`);
     });
-    expect(error.message).to.equal("a console token stands in plain in the logs");
+    expect(error.message).to.equal("a secret stands in plain in the logs");
+  });
+
+  it("finds the secret of a tunnel, which nobody but its two ends knows", async () => {
+    const secret = randomBytes(32).toString("base64url");
+    const error = await stopAfter(({ controller }) =>
+      appendFile(controller.logFile, `{"msg":"dials with ${secret}"}\n`),
+    );
+    expect(error.message).to.equal("a secret stands in plain in the logs");
   });
 
   it("finds a token in the database", async () => {
     const error = await stopAfter(({ databaseUrl }, token) =>
       runStatement(databaseUrl, "update hosts set agent_version = $1", [token]),
     );
-    expect(error.message).to.equal("a console token stands in plain in the database");
+    expect(error.message).to.equal("a secret stands in plain in the database");
   });
 });
