@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Querier } from "../db/connection.js";
-import { pageOf, pageSize, pageStartNumber } from "../db/page-token.js";
+import { NUMBER_KEYS, pageOf, pageSize, pageStart } from "../db/page-token.js";
 import type { Page, PageRequest } from "../db/page-token.js";
 import type { AuditAction } from "./audit-log.js";
 
@@ -77,7 +77,7 @@ export class AuditReader {
     filterBy("action =", filters.action);
     filterBy("occurred_at >=", filters.since);
     filterBy("occurred_at <", filters.until);
-    filterBy("event_id <", pageStartNumber(page, filters));
+    filterBy("event_id <", pageStart(page, filters, NUMBER_KEYS));
     const where = conditions.length === 0 ? "" : `where ${conditions.join(" and ")}`;
     const text = `select ${COLUMN_LIST} from audit_events ${where} order by event_id desc limit $1::integer`;
     const rows = await this.#database.query<AuditRow>({ text, values });

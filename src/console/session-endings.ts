@@ -15,6 +15,7 @@ import { SESSION_SYNC_MS } from "../lib/limits.js";
 import type { Part } from "../lib/lifecycle.js";
 import type { Log } from "../lib/log.js";
 import type { ChannelStore } from "../sessions/channel-store.js";
+import { logClosedChannels } from "../sessions/channel-store.js";
 import type { Session, SessionEndReason } from "../sessions/session.js";
 import type { SessionRegistry } from "../sessions/session-registry.js";
 import type { SessionStore } from "../sessions/session-store.js";
@@ -95,10 +96,7 @@ export class SessionEndings implements Part {
 
   async #closeForsaken(querier: Querier): Promise<number> {
     const closed = await this.#options.channels.closeForsaken(querier);
-    for (const { channelId, sessionId, instanceUuid, reason } of closed) {
-      const line = { reason, instance: instanceUuid, session: sessionId, channel: String(channelId) };
-      logAudit(this.#options.log, "channel-closed", line);
-    }
+    logClosedChannels(this.#options.log, closed);
     return closed.length;
   }
 

@@ -43,16 +43,13 @@ export class ViewerDrain implements Part {
   /** Resolves when no channel is left, or the last ones have been told. Twice is harmless. */
   async stop(): Promise<void> {
     this.#draining = true;
-    if (await this.#emptyWithin(this.#graceMs)) return;
+    await this.#emptyWithin(this.#graceMs);
     this.#registry.closeAll();
     await this.#emptyWithin(CLOSE_HANDSHAKE_MS);
   }
 
-  async #emptyWithin(ms: number): Promise<boolean> {
+  async #emptyWithin(ms: number): Promise<void> {
     const expired = (): Error => new Error("channels are still open");
-    return waitAtMost({ ms, expired }, () => this.#registry.idle()).then(
-      () => true,
-      () => false,
-    );
+    await waitAtMost({ ms, expired }, () => this.#registry.idle()).catch(() => undefined);
   }
 }

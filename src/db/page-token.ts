@@ -23,27 +23,26 @@ export function pageSize(request: PageRequest): number {
   return request.size === 0 ? DEFAULT_PAGE_SIZE : Math.min(request.size, MAX_PAGE_SIZE);
 }
 
-const NOT_OURS = "must be the next_page_token of a page with the same filters";
-const NUMBER = /^[0-9]{1,18}$/;
+/** What the keys of a list look like. A token is no secret, so anybody can make one: its key goes into a statement. */
+export type PageKeys = (key: string) => boolean;
 
-/** The same as pageStart for lists whose keys are numbers. */
-export function pageStartNumber(request: PageRequest, filters: object): bigint | undefined {
-  const start = pageStart(request, filters);
-  if (start === undefined) return undefined;
-  if (!NUMBER.test(start)) throw invalid("page_token", NOT_OURS);
-  return BigInt(start);
-}
+/** Keys that are numbers, as far as a bigint of Postgres reaches. */
+export const NUMBER_KEYS: PageKeys = (key) => /^[0-9]{1,18}$/.test(key);
+
+/** Keys that are names: anything that Postgres takes for a text. */
+export const NAME_KEYS: PageKeys = (key) => !key.includes("\0");
 
 /** The key after which the page begins; undefined for the first. INVALID_ARGUMENT for a token of another list. */
-export function pageStart(request: PageRequest, filters: object): string | undefined {
-  if (request.token === "") return undefined;
-  const bytes = Buffer.from(request.token.slice(0, MAX_PAGE_TOKEN_LENGTH + 1), "base64url");
-  const text = bytes.toString("utf8");
+export function pageStart(request: PageRequest, filters: object, keys: PageKeys): string | undefined {
+  const { token } = request;
+  if (token === "") return undefined;
+  const text = Buffer.from(token.slice(0, MAX_PAGE_TOKEN_LENGTH), "base64url").toString("utf8");
   const mark = fingerprint(filters);
-  if (request.token.length > MAX_PAGE_TOKEN_LENGTH || !text.startsWith(mark)) {
-    throw invalid("page_token", NOT_OURS);
+  const key = text.slice(mark.length);
+  if (token.length > MAX_PAGE_TOKEN_LENGTH || !text.startsWith(mark) || !keys(key)) {
+    throw invalid("page_token", "must be the next_page_token of a page with the same filters");
   }
-  return text.slice(mark.length);
+  return key;
 }
 
 /** A page from up to one row more than it has; that row only tells that there is another page. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Querier } from "../db/connection.js";
-import { pageSize, pageStart } from "../db/page-token.js";
+import { NAME_KEYS, pageSize, pageStart } from "../db/page-token.js";
 import type { PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
 import { PURGE_BATCH } from "../lib/limits.js";
@@ -107,7 +107,7 @@ export class HostStore {
 
   /** Up to one host more than a page has, by name. */
   async list(page: PageRequest): Promise<readonly StoredHost[]> {
-    const values = [pageStart(page, {}) ?? "", pageSize(page) + 1];
+    const values = [pageStart(page, {}, NAME_KEYS) ?? "", pageSize(page) + 1];
     const rows = await this.#database.query<HostRow>({ text: LIST, values });
     return rows.map(storedHostFromRow);
   }

@@ -6,7 +6,7 @@ import { pageOf, pageSize, pageStart } from "../db/page-token.js";
 import type { Page, PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
 import { ServiceError } from "../lib/service-error.js";
-import { invalid } from "../lib/validate.js";
+import { invalid, isUuid } from "../lib/validate.js";
 import type { Instance, InstanceChanges, InstanceFilters, InstanceRegistration } from "./instance.js";
 import { lockInstances, readInstances, revokeMoved, settle } from "./ownership.js";
 import type { OwnershipRules } from "./ownership.js";
@@ -131,7 +131,7 @@ export class InstanceStore {
   /** One page of the living, by uuid. */
   list(filters: InstanceFilters, page: PageRequest): Promise<Page<Instance>> {
     return this.#database.mapped(async () => {
-      const after = pageStart(page, filters);
+      const after = pageStart(page, filters, isUuid);
       let query = this.#database.kysely.selectFrom("instances").select(INSTANCE_COLUMNS);
       query = query
         .where("deleted_at", "is", null)

@@ -3,9 +3,11 @@
 // Channels as Postgres has them. Whoever opens or closes one locks its session first, sessions in order of their ids, so
 // that the number of open channels is exact and no two statements block each other.
 
+import { logAudit } from "../audit/audit-line.js";
 import { insertAudit } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
 import { CHANNEL_SETTLES_MS, CONTROLLER_LEASE_MS, PURGE_BATCH } from "../lib/limits.js";
+import type { Log } from "../lib/log.js";
 import type { ChannelEndReason, Session, SessionEndReason } from "./session.js";
 import { hashProof } from "./session-proof.js";
 import { sessionColumns, sessionFromRow } from "./session-rows.js";
@@ -271,6 +273,14 @@ export class ChannelStore {
   async closeForsaken(querier: Querier): Promise<readonly ClosedChannel[]> {
     const names = await querier.query<ChannelName>({ text: FORSAKEN, values: [CONTROLLER_LEASE_MS, PURGE_BATCH] });
     return closeNamed(querier, names, "CONTROLLER_GONE");
+  }
+}
+
+/** The line that each closed channel leaves in the log. */
+export function logClosedChannels(log: Log, closed: readonly ClosedChannel[]): void {
+  for (const { channelId, sessionId, instanceUuid, reason } of closed) {
+    const line = { reason, instance: instanceUuid, session: sessionId, channel: String(channelId) };
+    logAudit(log, "channel-closed", line);
   }
 }
 

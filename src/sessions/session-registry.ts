@@ -20,6 +20,7 @@ import {
 import type { Log } from "../lib/log.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { ChannelClose, ChannelRequest, ChannelStore } from "./channel-store.js";
+import { logClosedChannels } from "./channel-store.js";
 import { channelTypeName } from "./channel-type.js";
 import { LocalChannel, MAIN_CHANNEL } from "./local-channel.js";
 import type { ChannelEndReason, SessionEndReason } from "./session.js";
@@ -57,6 +58,7 @@ export class SessionRegistry implements Part {
   readonly #idle = new Set<() => void>();
   #loop: Promise<void> | undefined;
   #writing: Promise<void> | undefined;
+  #leaving = false;
   #lastSync: number;
   /** Until then others may still believe that this controller is gone. */
   #doubtedUntil = -Infinity;
@@ -144,8 +146,9 @@ export class SessionRegistry implements Part {
     this.#closeWhere((channel) => channel.host === host, "AGENT_GONE");
   }
 
-  /** This controller stops. */
+  /** This controller stops: what is open closes, and so does what was being let in as soon as it is. */
   closeAll(): void {
+    this.#leaving = true;
     this.#closeWhere(() => true, "CONTROLLER_DRAINING");
   }
 
@@ -180,6 +183,7 @@ export class SessionRegistry implements Part {
     session.channels.add(channel);
     this.#channels.set(channel.channelId, channel);
     this.#countOpen(channel, 1);
+    if (this.#leaving) channel.close("CONTROLLER_DRAINING");
   }
 
   #newSession(sessionId: string, remainingMs: number | undefined): LocalSession {
@@ -261,9 +265,10 @@ export class SessionRegistry implements Part {
   async #closeLost(): Promise<void> {
     const lostAt = this.#openingLostAt;
     if (lostAt === undefined || this.#clock.now() - lostAt <= CHANNEL_SETTLES_MS) return;
-    this.#openingLostAt = undefined;
     const living = [...this.#channels.keys(), ...[...this.#closed.keys()].map(({ channelId }) => channelId)];
-    await this.#options.channels.closeLost(living);
+    logClosedChannels(this.#options.log, await this.#options.channels.closeLost(living));
+    // Another opening may have failed meanwhile.
+    if (this.#openingLostAt === lostAt) this.#openingLostAt = undefined;
   }
 
   #writeClosed(): Promise<void> {
@@ -279,14 +284,7 @@ export class SessionRegistry implements Part {
       const batch = [...this.#closed].slice(0, PURGE_BATCH);
       const closes = batch.map(([channel, reason]): ChannelClose => ({ ...channel.counts(), reason }));
       try {
-        for (const { channelId, sessionId, instanceUuid, reason } of await channels.close(closes)) {
-          logAudit(log, "channel-closed", {
-            reason,
-            instance: instanceUuid,
-            session: sessionId,
-            channel: `${channelId}`,
-          });
-        }
+        logClosedChannels(log, await channels.close(closes));
       } catch (error) {
         log.debug({ err: error }, "the end of channels was not written; trying again");
         return;

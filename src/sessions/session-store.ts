@@ -6,7 +6,7 @@
 import { SYSTEM_ACTOR, actorParameters, actorValues, insertAudit } from "../audit/audit-log.js";
 import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
-import { pageOf, pageSize, pageStartNumber } from "../db/page-token.js";
+import { NUMBER_KEYS, pageOf, pageSize, pageStart } from "../db/page-token.js";
 import type { Page, PageRequest } from "../db/page-token.js";
 import { MAX_CHANNELS_SHOWN, PURGE_BATCH, SESSION_KEPT_DAYS } from "../lib/limits.js";
 import type { Session, SessionEndReason, SessionWithChannels } from "./session.js";
@@ -210,14 +210,14 @@ export class SessionStore {
     const { instanceUuid, host, subject, projectId, includeEnded } = filters;
     const values: unknown[] = [pageSize(page) + 1];
     const conditions = includeEnded ? [] : ["s.ended_at is null"];
-    const filterBy = (column: string, comparison: string, value: string | bigint | undefined): void => {
+    const filterBy = (column: string, comparison: string, value: string | undefined): void => {
       if (value !== undefined) conditions.push(`s.${column} ${comparison} $${values.push(value)}`);
     };
     filterBy("instance_uuid", "=", instanceUuid);
     filterBy("host", "=", host);
     filterBy("subject", "=", subject);
     filterBy("project_id", "=", projectId);
-    filterBy("number", "<", pageStartNumber(page, filters));
+    filterBy("number", "<", pageStart(page, filters, NUMBER_KEYS));
     const where = conditions.length === 0 ? "" : `where ${conditions.join(" and ")}`;
     const text = `select ${sessionColumns("s")}, s.number from console_sessions s ${where}
       order by s.number desc limit $1::integer`;

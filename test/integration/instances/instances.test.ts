@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { pageOf } from "../../../src/db/page-token.js";
 import type { InstanceRegistry } from "../../../src/instances/instance-registry.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
 import {
@@ -160,6 +161,15 @@ describe("Instances", () => {
         const error = await rejectionOf(registry.list({ host: "b" }, { size: 1, token }));
         expect(error).to.deep.include({ reason: "INVALID_ARGUMENT", metadata: { field: "page_token" } });
       }
+    });
+
+    it("refuses a page token that somebody made, before it is in a statement", async () => {
+      const forge = (key: string): string => pageOf([key, ""], { size: 1, token: "" }, {}, (row) => row).nextPageToken;
+      const listings = [
+        registry.list({}, { size: 1, token: forge("no uuid") }),
+        registry.listHosts({ size: 1, token: forge("a\0") }),
+      ];
+      for (const listing of listings) expect(reasonOf(await rejectionOf(listing))).to.equal("INVALID_ARGUMENT");
     });
 
     it("lists hosts by name with what this controller knows of them", async () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { pageOf, pageSize, pageStart, pageStartNumber } from "../../../src/db/page-token.js";
+import { NAME_KEYS, NUMBER_KEYS, pageOf, pageSize, pageStart } from "../../../src/db/page-token.js";
+import type { PageKeys } from "../../../src/db/page-token.js";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../../../src/lib/limits.js";
 
 const FIRST = { size: 2, token: "" };
@@ -16,7 +17,7 @@ describe("Pages", () => {
   it("end where the next begins", () => {
     const page = pageOf(["a", "b", "c"], FIRST, { host: "h" }, keyOf);
     expect(page.items).to.deep.equal(["a", "b"]);
-    expect(pageStart({ size: 2, token: page.nextPageToken }, { host: "h" })).to.equal("b");
+    expect(pageStart({ size: 2, token: page.nextPageToken }, { host: "h" }, NAME_KEYS)).to.equal("b");
   });
 
   it("have no next one where they hold all that is left", () => {
@@ -26,23 +27,29 @@ describe("Pages", () => {
 
   it("take an absent filter and one that is undefined for the same", () => {
     const { nextPageToken: token } = pageOf(["a", "b", "c"], FIRST, { host: "h", name: undefined }, keyOf);
-    expect(pageStart({ size: 2, token }, { host: "h" })).to.equal("b");
+    expect(pageStart({ size: 2, token }, { host: "h" }, NAME_KEYS)).to.equal("b");
   });
 
   it("refuse a token of other filters, a long one and nonsense", () => {
     const { nextPageToken: token } = pageOf(["a", "b", "c"], FIRST, { host: "h" }, keyOf);
-    expect(() => pageStart({ size: 2, token }, { host: "i" })).to.throw(/page_token/);
-    expect(() => pageStart({ size: 2, token: "%%%" }, {})).to.throw(/page_token/);
-    expect(() => pageStart({ size: 2, token: token + "A".repeat(1_100) }, { host: "h" })).to.throw(/page_token/);
+    expect(() => pageStart({ size: 2, token }, { host: "i" }, NAME_KEYS)).to.throw(/page_token/);
+    expect(() => pageStart({ size: 2, token: "%%%" }, {}, NAME_KEYS)).to.throw(/page_token/);
+    expect(() => pageStart({ size: 2, token: token + "A".repeat(1_100) }, { host: "h" }, NAME_KEYS)).to.throw(
+      /page_token/,
+    );
   });
 
-  it("of a list of numbers begins with a number, whatever its maker put in", () => {
-    const tokenWith = (key: string): string =>
-      pageOf([key, "next"], { size: 1, token: "" }, {}, (row) => row).nextPageToken;
-    expect(pageStartNumber({ size: 1, token: "" }, {})).to.equal(undefined);
-    expect(pageStartNumber({ size: 1, token: tokenWith("42") }, {})).to.equal(42n);
-    for (const key of ["x", "-1", "1".repeat(19), "1;drop"]) {
-      expect(() => pageStartNumber({ size: 1, token: tokenWith(key) }, {})).to.throw("page_token");
+  it("begin with a key of their list, whatever a token's maker put in", () => {
+    const start = (key: string, keys: PageKeys): string | undefined => {
+      const { nextPageToken: token } = pageOf([key, "next"], { size: 1, token: "" }, {}, keyOf);
+      return pageStart({ size: 1, token }, {}, keys);
+    };
+    expect(pageStart({ size: 1, token: "" }, {}, NUMBER_KEYS)).to.equal(undefined);
+    expect(start("42", NUMBER_KEYS)).to.equal("42");
+    expect(start("node-1", NAME_KEYS)).to.equal("node-1");
+    for (const key of ["", "x", "-1", "1".repeat(19), "1;drop"]) {
+      expect(() => start(key, NUMBER_KEYS)).to.throw("page_token");
     }
+    expect(() => start("node\0", NAME_KEYS)).to.throw("page_token");
   });
 });

@@ -19,11 +19,13 @@ describe("SessionRegistry", () => {
   let registry: SessionRegistry;
   let next: OpenedChannel | Error;
   let lost: (readonly bigint[])[];
+  let failures: number;
   let expired: string[];
 
   beforeEach(() => {
     clock = new FakeClock();
     lost = [];
+    failures = 0;
     expired = [];
     const session = { sessionId: "s", instanceUuid: "i" } as Session;
     next = { channelId: 1n, session, currentHost: "a", hasMain: false, remainingMs: undefined };
@@ -32,7 +34,10 @@ describe("SessionRegistry", () => {
       sync: () => Promise.resolve([]),
       close: () => Promise.resolve([]),
       reopen: () => Promise.resolve(),
-      closeLost: (living: readonly bigint[]) => Promise.resolve((lost.push(living), [])),
+      closeLost: (living: readonly bigint[]) => {
+        lost.push(living);
+        return lost.length > failures ? Promise.resolve([]) : Promise.reject(new Error("away"));
+      },
     } as unknown as ChannelStore;
     const sessions = { endIfExpired: (id: string) => Promise.resolve((expired.push(id), undefined)) };
     const metrics = createControllerMetrics(createRegistry());
@@ -70,5 +75,22 @@ describe("SessionRegistry", () => {
     await registry.sync();
     await registry.sync();
     expect(lost).to.deep.equal([[1n]]);
+  });
+
+  it("looks for them again where it could not", async () => {
+    failures = 1;
+    next = new Error("no answer");
+    await rejectionOf(registry.open(REQUEST));
+    clock.advance(CHANNEL_SETTLES_MS + 1);
+    await registry.sync();
+    await registry.sync();
+    await registry.sync();
+    expect(lost).to.have.length(2);
+  });
+
+  it("closes what was being let in while it closed all", async () => {
+    const opening = registry.open(REQUEST);
+    registry.closeAll();
+    expect((await opening)?.isClosing).to.equal(true);
   });
 });
