@@ -9,7 +9,7 @@ import { isAlive, processesOf } from "../../../demo/process-table.js";
 import { waitUntil } from "../../../demo/wait-until.js";
 
 const START_MS = 40_000;
-const SCREEN_MS = 20_000;
+const SCREEN_MS = 60_000;
 
 describe("PrivateLibvirtd", function () {
   this.timeout(START_MS);
