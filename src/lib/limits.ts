@@ -90,6 +90,8 @@ export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 
 // Displays and their tunnels.
 export const OPEN_DISPLAY_MS = 5_000;
+/** Displays of one instance that are being opened at the same time: one machine that hangs is not to occupy its host's agent. */
+export const MAX_OPENING_PER_INSTANCE = 32;
 /** How long the tunnel's HTTP request, or its answer, may take. */
 export const TUNNEL_HANDSHAKE_MS = 5_000;
 /** Per agent; each takes two descriptors. */

@@ -13,6 +13,8 @@ import type { Viewer, ViewerSocket } from "../harness/viewer.js";
 /** A display is given up after 5 s. */
 const LATE_MS = 7_000;
 const HYPERVISOR_GONE = { code: 4503, reason: "HYPERVISOR_UNAVAILABLE" };
+const CROWD = 12;
+const CHANNELS_EACH = 30;
 const KINDS = { fd: ["spice-none"], tcp: ["spice-tcp"], other: ["spice-none"] } as const;
 
 describe("The hypervisor hangs under viewers", function () {
@@ -98,4 +100,27 @@ describe("The hypervisor hangs under viewers", function () {
       await waitUntil(joins, { ms: 20_000, what: "the machine's display to open again" });
     });
   }
+
+  it("when a frozen QEMU has more viewers than its host answers at once, others have their displays", async () => {
+    const { uuid } = machines.fd;
+    const pid = qemuPidOf(uuid);
+    const viewers = await Promise.all(Array.from({ length: CROWD }, () => deployment.openConsole(uuid)));
+    const other = await deployment.openConsole(machines.other.uuid);
+    const sockets: ViewerSocket[] = [];
+    process.kill(pid, "SIGSTOP");
+    try {
+      for (const viewer of viewers) {
+        const more = await Promise.all(Array.from({ length: CHANNELS_EACH }, () => viewer.connect()));
+        for (const socket of more) socket.send(linkMessage({ type: SPICE_CHANNEL.main }));
+        sockets.push(...more);
+      }
+      const began = performance.now();
+      await (await other.joinMain()).main.close();
+      expect(performance.now() - began, "ms of another machine's viewer").to.be.below(2_000);
+      const ends = await Promise.all(sockets.map((socket) => socket.ends(LATE_MS)));
+      expect(new Set(ends.map(({ reason }) => reason))).to.have.all.keys("HYPERVISOR_UNAVAILABLE", "LIMITED");
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+  });
 });
