@@ -175,12 +175,12 @@ describe("TunnelDisplays", () => {
   });
 
   it("opens no more displays of one instance at once than it may, and the next when one is done", async () => {
-    const leaving = new AbortController();
-    const opening = Array.from({ length: MAX_OPENING_PER_INSTANCE }, () => rejectionOf(open(5_000, leaving.signal)));
+    const leaving = Array.from({ length: MAX_OPENING_PER_INSTANCE }, () => new AbortController());
+    const opening = leaving.map(({ signal }) => rejectionOf(open(5_000, signal)));
     const error = await rejectionOf(open());
     expect(error).to.be.instanceOf(ServiceError).with.property("reason", "LIMITED");
     expect(sent).to.have.length(MAX_OPENING_PER_INSTANCE);
-    leaving.abort();
+    for (const viewer of leaving) viewer.abort();
     await Promise.all(opening);
     const next = open();
     link.receive({ id: BigInt(MAX_OPENING_PER_INSTANCE) + 1n, result: REFUSED });
