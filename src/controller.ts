@@ -27,6 +27,7 @@ import { ViewerDrain } from "./console/viewer-drain.js";
 import { ViewerRefusals } from "./console/viewer-refusals.js";
 import { ProvenSessions } from "./console/viewer-sessions.js";
 import type { Redeeming, ViewerSessions } from "./console/viewer.js";
+import { DatabaseShare } from "./db/database-share.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
 import { TunnelDisplays } from "./displays/tunnel-displays.js";
@@ -36,7 +37,7 @@ import { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
 import type { Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
-import { READINESS_INTERVAL_MS } from "./lib/limits.js";
+import { DB_CONNECT_MS, MAX_WAITING_VIEWERS, READINESS_INTERVAL_MS, VIEWER_DB_CONNECTIONS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { ProxyServer } from "./proxy/proxy-server.js";
@@ -70,6 +71,7 @@ const SERVICES = [
   "spicegate.session.v1.SessionService",
   "spicegate.audit.v1.AuditService",
 ];
+const VIEWERS_SHARE = { slots: VIEWER_DB_CONNECTIONS, waiting: MAX_WAITING_VIEWERS, waitMs: DB_CONNECT_MS };
 const REFLECTED = [...SERVICES, "grpc.health.v1.Health"];
 
 /** A run of the controller. It starts even while Postgres is away, and is ready once it knows what runs where. */
@@ -82,6 +84,9 @@ export class Controller implements Part {
   readonly #health = new HealthImplementation(servingStatus(false));
   readonly #controllerId = randomBytes(16).toString("hex");
   readonly #database: Database;
+  /** For what strangers can have asked: whether a token or a proof is any. */
+  readonly #entrance: DatabaseShare;
+  readonly #entranceSessions: SessionStore;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
   readonly #handlers: UnaryHandlers;
@@ -112,13 +117,17 @@ export class Controller implements Part {
     this.#streams = new StreamHandlers({ caller: config.identity.loopback_caller, log, metrics });
     const clock = systemClock;
     this.#audit = new AuditLog(database);
-    this.#sessions = new SessionStore(database, {
+    const times = {
       maxLengthS: config.sessions.max_length,
       endsWithToken: config.consoleauth.enforce_session_timeout,
       rejoinS: config.sessions.rejoin_time,
-    });
+    };
+    this.#entrance = new DatabaseShare(database, VIEWERS_SHARE);
+    this.#sessions = new SessionStore(database, times);
+    this.#entranceSessions = new SessionStore(this.#entrance, times);
     const sessions = this.#sessions;
-    const channels = new ChannelStore({ database, controllerId, maxChannels: config.sessions.max_channels });
+    const maxChannels = config.sessions.max_channels;
+    const channels = new ChannelStore({ database, entrance: this.#entrance, controllerId, maxChannels });
     this.#channels = new SessionRegistry({ channels, sessions, database, log, metrics, clock });
     const registry = this.#channels;
     const { instances, agents } = { instances: this.#instances, agents: this.#agents };
@@ -135,8 +144,8 @@ export class Controller implements Part {
   /** Turns tokens into sessions. */
   #redeeming(): Redeeming {
     return new RedeemConsoleToken({
-      tokens: new ConsoleTokenStore(this.#database),
-      sessions: this.#sessions,
+      tokens: new ConsoleTokenStore(this.#entrance),
+      sessions: this.#entranceSessions,
       instances: this.#instances,
       agents: this.#agents,
       drain: this.#drain,
@@ -148,7 +157,7 @@ export class Controller implements Part {
   /** What viewers can do with sessions. */
   #viewerSessions(): ViewerSessions {
     return new ProvenSessions({
-      sessions: this.#sessions,
+      sessions: this.#entranceSessions,
       registry: this.#channels,
       endings: this.#endings,
       instances: this.#instances,

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { AgentLink } from "../agents/agent-link.js";
 import type { AgentRouter } from "../agents/agent-router.js";
 import { withDeadline } from "../lib/deadline.js";
+import { MAX_OPENING_PER_INSTANCE } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { Displays, DisplayTarget, OpenDisplayOptions } from "./display.js";
 import type { TunnelListener } from "./tunnel-listener.js";
@@ -19,12 +20,35 @@ export interface TunnelDisplaysOptions {
  */
 export class TunnelDisplays implements Displays {
   readonly #options: TunnelDisplaysOptions;
+  /** How many displays of each instance are being opened. */
+  readonly #opening = new Map<string, number>();
 
   constructor(options: TunnelDisplaysOptions) {
     this.#options = options;
   }
 
-  async open({ instanceUuid, host }: DisplayTarget, options: OpenDisplayOptions): Promise<Socket> {
+  /** See Displays. Throws LIMITED, too, where a machine is slower to open its display than viewers come. */
+  async open(target: DisplayTarget, options: OpenDisplayOptions): Promise<Socket> {
+    const { instanceUuid } = target;
+    const before = this.#opening.get(instanceUuid) ?? 0;
+    if (before >= MAX_OPENING_PER_INSTANCE) {
+      throw new ServiceError("LIMITED", "too many displays of the instance are being opened; try again");
+    }
+    this.#opening.set(instanceUuid, before + 1);
+    try {
+      return await this.#open(target, options);
+    } finally {
+      this.#doneWith(instanceUuid);
+    }
+  }
+
+  #doneWith(instanceUuid: string): void {
+    const left = (this.#opening.get(instanceUuid) ?? 0) - 1;
+    if (left > 0) this.#opening.set(instanceUuid, left);
+    else this.#opening.delete(instanceUuid);
+  }
+
+  async #open({ instanceUuid, host }: DisplayTarget, options: OpenDisplayOptions): Promise<Socket> {
     const agent = this.#options.router.require(host);
     const { ms, requestId, signal } = options;
     const expired = (): ServiceError =>

@@ -7,6 +7,7 @@ import { createServer, STATUS_CODES } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { waitAtMost } from "../lib/deadline.js";
 import {
+  LISTEN_BACKLOG,
   MAX_HTTP_CONNECTIONS,
   MAX_TUNNEL_HEADER_BYTES,
   MAX_WAITING_TUNNELS,
@@ -87,7 +88,7 @@ export class TunnelListener implements Part {
       const fail = (error: Error): void =>
         reject(new Error(`tunnels cannot be taken on ${formatAddress(listen)}: ${error.message}`));
       this.#server.once("error", fail);
-      this.#server.listen(listen.port, listen.host, () => {
+      this.#server.listen({ ...listen, backlog: LISTEN_BACKLOG }, () => {
         this.#server.off("error", fail);
         resolve();
       });

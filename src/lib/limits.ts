@@ -90,6 +90,8 @@ export const LIBVIRT_BACKOFF = { firstMs: 200, mostMs: 5_000 };
 
 // Displays and their tunnels.
 export const OPEN_DISPLAY_MS = 5_000;
+/** Displays of one instance that are being opened at the same time: one machine that hangs is not to occupy its host's agent. */
+export const MAX_OPENING_PER_INSTANCE = 32;
 /** How long the tunnel's HTTP request, or its answer, may take. */
 export const TUNNEL_HANDSHAKE_MS = 5_000;
 /** Per agent; each takes two descriptors. */
@@ -109,6 +111,8 @@ export const MAX_HTTP_HEADER_BYTES = 16_384;
 export const HTTP_REQUEST_MS = 10_000;
 export const HTTP_KEEP_ALIVE_MS = 5_000;
 export const MAX_HTTP_CONNECTIONS = 12_000;
+/** Connections that the kernel keeps until they are accepted, where net.core.somaxconn allows; Node asks for 511. */
+export const LISTEN_BACKLOG = 4_096;
 /** SPICE's link message with its header; clients send about 50. */
 export const MAX_SPICE_LINK_BYTES = 256;
 /** WebSockets that are being let in at the same time; more are told to come again. */
@@ -156,6 +160,9 @@ export const DB_CONNECT_MS = 1_000;
 export const MIGRATE_CONNECT_MS = 10_000;
 export const DB_POOL_SIZE = 10;
 export const DB_QUEUE = 200;
+/** Connections for what viewers ask before they have proven anything, and how many may wait for one. */
+export const VIEWER_DB_CONNECTIONS = 4;
+export const MAX_WAITING_VIEWERS = 2_000;
 // The client's own deadline for a statement: only a Postgres that is frozen or cut off is later than its time-out.
 export const DB_SILENCE_MS = 2_500;
 export const DB_RECONNECT_BACKOFF = { firstMs: 50, mostMs: 2_000 };

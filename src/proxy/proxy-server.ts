@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import type { Redeeming, ViewerSessions } from "../console/viewer.js";
 import { waitAtMost } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
-import { HTTP_KEEP_ALIVE_MS, HTTP_REQUEST_MS, MAX_REQUEST_MS } from "../lib/limits.js";
+import { HTTP_KEEP_ALIVE_MS, HTTP_REQUEST_MS, LISTEN_BACKLOG, MAX_REQUEST_MS } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import { formatAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
@@ -93,7 +93,7 @@ export class ProxyServer implements Part {
       const fail = (error: Error): void =>
         reject(new Error(`proxy cannot listen on ${formatAddress(listen)}: ${error.message}`));
       server.once("error", fail);
-      server.listen(listen.port, listen.host, () => {
+      server.listen({ ...listen, backlog: LISTEN_BACKLOG }, () => {
         server.off("error", fail);
         // For example no descriptor left for one more connection; those that are open go on.
         server.on("error", (error) => log.error({ err: error }, "proxy could not accept a connection"));

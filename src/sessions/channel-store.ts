@@ -212,6 +212,8 @@ export type ChannelName = Pick<ChannelCounts, "channelId" | "sessionId">;
 /** What a channel store needs. */
 export interface ChannelStoreOptions {
   readonly database: Querier;
+  /** For letting viewers in, if not the same: any stranger can have that asked. */
+  readonly entrance?: Querier;
   readonly controllerId: string;
   /** Channels that one session may have open. */
   readonly maxChannels: number;
@@ -227,9 +229,9 @@ export class ChannelStore {
 
   /** Lets a viewer in. Undefined where proof, end, expiry or the number of channels forbids it. */
   async open({ sessionId, proof, requestId, clientAddress }: ChannelRequest): Promise<OpenedChannel | undefined> {
-    const { database, controllerId, maxChannels } = this.#options;
+    const { database, entrance = database, controllerId, maxChannels } = this.#options;
     const values = [sessionId, hashProof(proof), maxChannels, controllerId, clientAddress, requestId];
-    const [row] = await database.query<OpenedRow>({ name: "channels-open", text: OPEN, values });
+    const [row] = await entrance.query<OpenedRow>({ name: "channels-open", text: OPEN, values });
     if (!row) return undefined;
     const { channelId, currentHost, hasMain, remainingMs } = row;
     return {

@@ -34,6 +34,7 @@ export class FakeDisplay {
         missing -= chunk.length;
         if (missing > 0) return;
         socket.off("data", onLink);
+        if (missing < 0) socket.unshift(chunk.subarray(missing));
         onChannel(socket);
       };
       socket.on("data", onLink);
