@@ -254,6 +254,7 @@ export class Controller implements Part {
       listen: requireAddress(proxy.listen),
       redeeming: this.#redeeming(),
       sessions: this.#viewerSessions(),
+      refusals: this.#refusals,
       runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(), log }),
       webSockets: VIEWER_WEBSOCKETS,
       readiness: this.#readiness,
