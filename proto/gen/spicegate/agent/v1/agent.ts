@@ -459,7 +459,10 @@ export interface GetSpiceEndpoint {
 
 /** SpiceEndpoint is where a display is. */
 export interface SpiceEndpoint {
-  /** The address that proxies dial for this host (the agent's spice.server_proxyclient_address), not the XML's. */
+  /**
+   * The host's address for displays (the agent's spice.server_proxyclient_address), not the XML's. It is what Nova's
+   * proxies dial; here the agent opens the display and brings it: OpenDisplay.
+   */
   host: string;
   /** How it listens. */
   listen: ListenKind;
@@ -490,7 +493,7 @@ export interface ConsolePortValid {
 /**
  * OpenDisplay asks the agent to open the first SPICE graphics element of the live domain and to carry its bytes through
  * a tunnel. The agent opens the display by libvirt's descriptor where it can (capability graphics_fd), else by its unix
- * socket, else over TCP on its own host. Then it dials tunnel_address and sends
+ * socket, else over TCP on its own host; a display that insists on TLS by its TLS port there. Then it dials tunnel_address and sends
  *
  *   GET /tunnel HTTP/1.1
  *   Host: <tunnel_address>
