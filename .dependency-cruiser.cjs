@@ -31,10 +31,10 @@ module.exports = {
     { name: "no-cycle", severity: "error", from: {}, to: { circular: true } },
     {
       name: "controller-below-main",
-      comment: "Only the programs construct the controller.",
+      comment: "Only the program constructs the controller, and only the controller its parts.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/main\\.ts$" },
-      to: { path: "^src/(main|controller)\\.ts$" },
+      from: { path: "^src/", pathNot: "^src/(main|controller)\\.ts$" },
+      to: { path: "^src/(main|controller|viewer-parts)\\.ts$" },
     },
     {
       name: "page-is-alone",

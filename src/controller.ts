@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one place that constructs the controller's long-lived parts and knows their order.
+// The one place that constructs the controller's long-lived parts and knows their order; those that only viewers need
+// are made next door, in viewer-parts.ts.
 import type { Server } from "@grpc/grpc-js";
 import type { ServingStatusMap } from "grpc-health-check";
 import { HealthImplementation } from "grpc-health-check";
@@ -12,7 +13,6 @@ import { addInventoryService } from "./api/inventory-service.js";
 import { addSessionService } from "./api/session-service.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { AuditReader } from "./audit/audit-reader.js";
-import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { GetSpiceConsole } from "./console/get-spice-console.js";
 import { InstanceAccess } from "./console/instance-access.js";
@@ -20,44 +20,29 @@ import { ListAuditEvents } from "./console/list-audit-events.js";
 import { LookupConsoleToken } from "./console/lookup-console-token.js";
 import { ManageInventory } from "./console/manage-inventory.js";
 import { ManageSessions } from "./console/manage-sessions.js";
-import { RedeemConsoleToken } from "./console/redeem-console-token.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
-import { SessionEndings } from "./console/session-endings.js";
-import { ViewerDrain } from "./console/viewer-drain.js";
-import { ViewerRefusals } from "./console/viewer-refusals.js";
-import { ProvenSessions } from "./console/viewer-sessions.js";
-import type { Redeeming, ViewerSessions } from "./console/viewer.js";
-import { DatabaseShare } from "./db/database-share.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
-import { TunnelDisplays } from "./displays/tunnel-displays.js";
-import { TunnelListener } from "./displays/tunnel-listener.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
 import type { Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
-import { DB_CONNECT_MS, MAX_WAITING_VIEWERS, READINESS_INTERVAL_MS, VIEWER_DB_CONNECTIONS } from "./lib/limits.js";
+import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
-import { ProxyServer } from "./proxy/proxy-server.js";
-import { SpiceViewer } from "./proxy/spice-link.js";
-import { runViewer, VIEWER_WEBSOCKETS } from "./proxy/viewer-socket.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { addReflection } from "./rpc/reflection.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
-import { ChannelStore } from "./sessions/channel-store.js";
-import { SessionRegistry } from "./sessions/session-registry.js";
-import { SessionStore } from "./sessions/session-store.js";
-import { SessionWatches } from "./sessions/session-watches.js";
-import { WatchStore } from "./sessions/watch-store.js";
 import { createControllerMetrics } from "./telemetry/controller-metrics.js";
 import { createRegistry } from "./telemetry/metrics.js";
 import { Readiness } from "./telemetry/readiness.js";
 import { TelemetryServer } from "./telemetry/telemetry-server.js";
 import { ConsoleAuthorizer } from "./tokens/console-authorizer.js";
 import { ConsoleTokenStore, purgeExpiredTokens } from "./tokens/console-token-store.js";
+import type { ViewerParts } from "./viewer-parts.js";
+import { createViewerParts } from "./viewer-parts.js";
 
 /** What a controller is made from. */
 export interface ControllerOptions {
@@ -71,7 +56,6 @@ const SERVICES = [
   "spicegate.session.v1.SessionService",
   "spicegate.audit.v1.AuditService",
 ];
-const VIEWERS_SHARE = { slots: VIEWER_DB_CONNECTIONS, waiting: MAX_WAITING_VIEWERS, waitMs: DB_CONNECT_MS };
 const REFLECTED = [...SERVICES, "grpc.health.v1.Health"];
 
 /** A run of the controller. It starts even while Postgres is away, and is ready once it knows what runs where. */
@@ -85,21 +69,11 @@ export class Controller implements Part {
   readonly #controllerId = randomBytes(16).toString("hex");
   readonly #database: Database;
   /** For what strangers can have asked: whether a token or a proof is any. */
-  readonly #entrance: DatabaseShare;
-  readonly #entranceSessions: SessionStore;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
-  readonly #audit: AuditLog;
-  readonly #sessions: SessionStore;
-  readonly #channels: SessionRegistry;
-  readonly #endings: SessionEndings;
-  readonly #watches: SessionWatches;
-  readonly #drain: ViewerDrain;
-  readonly #refusalRecorder: RefusalRecorder;
-  readonly #refusals: ViewerRefusals;
-  readonly #tunnels: TunnelListener;
+  readonly #viewers: ViewerParts;
   readonly #lifecycle: Lifecycle;
   #draining = false;
 
@@ -107,68 +81,30 @@ export class Controller implements Part {
     this.#config = config;
     this.#log = log;
     const controllerId = this.#controllerId;
-    this.#database = new Database({ ...config.database, log });
-    const database = this.#database;
-    const trustDomainMetadata = config.inventory.trust_domain_metadata;
-    this.#instances = new InstanceRegistry({ database, log, controllerId, trustDomainMetadata });
-    this.#agents = new AgentRouter({ log, metrics: this.#metrics });
     const metrics = this.#metrics;
-    this.#handlers = new UnaryHandlers({ caller: config.identity.loopback_caller, log, metrics });
-    this.#streams = new StreamHandlers({ caller: config.identity.loopback_caller, log, metrics });
-    const clock = systemClock;
-    this.#audit = new AuditLog(database);
-    const times = {
-      maxLengthS: config.sessions.max_length,
-      endsWithToken: config.consoleauth.enforce_session_timeout,
-      rejoinS: config.sessions.rejoin_time,
-    };
-    this.#entrance = new DatabaseShare(database, VIEWERS_SHARE);
-    this.#sessions = new SessionStore(database, times);
-    this.#entranceSessions = new SessionStore(this.#entrance, times);
-    const sessions = this.#sessions;
-    const maxChannels = config.sessions.max_channels;
-    const channels = new ChannelStore({ database, entrance: this.#entrance, controllerId, maxChannels });
-    this.#channels = new SessionRegistry({ channels, sessions, database, log, metrics, clock });
-    const registry = this.#channels;
-    const { instances, agents } = { instances: this.#instances, agents: this.#agents };
-    this.#endings = new SessionEndings({ sessions, channels, registry, instances, agents, log, clock });
-    this.#watches = new SessionWatches({ store: new WatchStore(database), log, metrics, clock });
-    this.#drain = new ViewerDrain(registry, config.proxy.drain_seconds * 1_000);
-    this.#refusalRecorder = new RefusalRecorder({ audit: this.#audit, database, log, clock });
-    this.#refusals = new ViewerRefusals(this.#refusalRecorder, metrics);
-    this.#tunnels = new TunnelListener({ listen: requireAddress(config.agents.tunnel_listen), log });
+    const readiness = this.#readiness;
+    const database = new Database({ ...config.database, log });
+    const trustDomainMetadata = config.inventory.trust_domain_metadata;
+    const instances = new InstanceRegistry({ database, log, controllerId, trustDomainMetadata });
+    const agents = new AgentRouter({ log, metrics });
+    const calls = { caller: config.identity.loopback_caller, log, metrics };
+    this.#database = database;
+    this.#instances = instances;
+    this.#agents = agents;
+    this.#handlers = new UnaryHandlers(calls);
+    this.#streams = new StreamHandlers(calls);
+    this.#viewers = createViewerParts({
+      config,
+      controllerId,
+      database,
+      instances,
+      agents,
+      readiness,
+      log,
+      metrics,
+    });
     this.#lifecycle = this.#arrange();
     this.#readiness.onChange((ready) => this.#announce(ready));
-  }
-
-  /** Turns tokens into sessions. */
-  #redeeming(): Redeeming {
-    return new RedeemConsoleToken({
-      tokens: new ConsoleTokenStore(this.#entrance),
-      sessions: this.#entranceSessions,
-      instances: this.#instances,
-      agents: this.#agents,
-      drain: this.#drain,
-      refusals: this.#refusals,
-      log: this.#log,
-    });
-  }
-
-  /** What viewers can do with sessions. */
-  #viewerSessions(): ViewerSessions {
-    return new ProvenSessions({
-      sessions: this.#entranceSessions,
-      registry: this.#channels,
-      endings: this.#endings,
-      instances: this.#instances,
-      agents: this.#agents,
-      displays: new TunnelDisplays({ router: this.#agents, tunnels: this.#tunnels }),
-      drain: this.#drain,
-      refusals: this.#refusals,
-      metrics: this.#metrics,
-      log: this.#log,
-      clock: systemClock,
-    });
   }
 
   async start(): Promise<void> {
@@ -190,11 +126,12 @@ export class Controller implements Part {
     const database = this.#database;
     const controllerId = this.#controllerId;
     const instances = this.#instances;
+    const { records, entrances, endings } = this.#viewers;
     const presence = new ControllerPresence({ database, log, controllerId, streams: () => instances.streams() });
     const tasks = [
       { name: "expired tokens", run: purgeExpiredTokens },
       ...instances.sweepTasks(),
-      ...this.#endings.sweepTasks(),
+      ...endings.sweepTasks(),
     ];
     return new Lifecycle(log, [
       { name: "telemetry", part: this.#telemetryServer() },
@@ -202,19 +139,14 @@ export class Controller implements Part {
       { name: "instances", part: instances },
       { name: "presence", part: presence },
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
-      { name: "channels", part: this.#channels },
-      { name: "session endings", part: this.#endings },
-      { name: "session watches", part: this.#watches },
-      { name: "refusals", part: this.#refusalRecorder },
+      ...records,
       { name: "observer", part: this.#observer() },
       { name: "agent server", part: this.#agentServer() },
       { name: "agents", part: this.#agents },
       { name: "api server", part: this.#apiServer() },
       { name: "watching calls", part: this.#streams },
       { name: "calls", part: this.#handlers },
-      { name: "tunnels", part: this.#tunnels },
-      { name: "proxy", part: this.#proxyServer() },
-      { name: "viewers", part: this.#drain, stopMs: this.#drain.stopMs },
+      ...entrances,
     ]);
   }
 
@@ -256,31 +188,13 @@ export class Controller implements Part {
     });
   }
 
-  #proxyServer(): ProxyServer {
-    const { proxy, console } = this.#config;
-    const log = this.#log;
-    return new ProxyServer({
-      listen: requireAddress(proxy.listen),
-      redeeming: this.#redeeming(),
-      sessions: this.#viewerSessions(),
-      runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(), log }),
-      webSockets: VIEWER_WEBSOCKETS,
-      readiness: this.#readiness,
-      log,
-      metrics: this.#metrics,
-      allowedOrigins: console.allowed_origins,
-      frameAncestors: proxy.frame_ancestors,
-      trustedProxies: proxy.trusted_proxies,
-    });
-  }
-
   #addUseCases(server: Server): void {
     const { spice, consoleauth } = this.#config;
     const database = this.#database;
     const instances = this.#instances;
     const log = this.#log;
     const handlers = this.#handlers;
-    const access = new InstanceAccess({ instances, audit: this.#audit, database, log });
+    const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
     const tokens = new ConsoleTokenStore(database);
     const getSpiceConsole = new GetSpiceConsole({
       access,
@@ -295,7 +209,7 @@ export class Controller implements Part {
     const revokeConsoleTokens = new RevokeConsoleTokens(access, tokens, log);
     addConsoleService(server, { handlers, getSpiceConsole, lookupConsoleToken, revokeConsoleTokens });
     addInventoryService(server, handlers, new ManageInventory({ access, instances }));
-    const { sessions, endings, watches } = { sessions: this.#sessions, endings: this.#endings, watches: this.#watches };
+    const { sessions, endings, watches } = this.#viewers;
     const manageSessions = new ManageSessions({ access, sessions, endings, watches });
     addSessionService(server, { handlers, streams: this.#streams, sessions: manageSessions });
     addAuditService(server, handlers, new ListAuditEvents(access, new AuditReader(database)));

@@ -4,7 +4,7 @@ import type { RefusalRecorder } from "../audit/refusal-recorder.js";
 import { reasonOf } from "../lib/service-error.js";
 import type { ErrorReason } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
-import type { ViewerContext } from "./viewer.js";
+import type { RefusalNotes, ViewerContext } from "./viewer.js";
 
 /** What is known of a viewer that is refused. */
 export interface Refused extends Pick<Refusal, "instanceUuid" | "consoleType" | "sessionId"> {
@@ -17,7 +17,7 @@ export interface Refused extends Pick<Refusal, "instanceUuid" | "consoleType" | 
 const NO_REFUSAL: readonly ErrorReason[] = ["CANCELLED"];
 
 /** Counts and notes what viewers are refused. */
-export class ViewerRefusals {
+export class ViewerRefusals implements RefusalNotes {
   readonly #recorder: Pick<RefusalRecorder, "record">;
   readonly #metrics: Pick<ControllerMetrics, "refusals">;
 

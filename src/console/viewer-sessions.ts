@@ -53,7 +53,7 @@ export class ProvenSessions implements ViewerSessions {
 
   /** See ViewerSessions. */
   async end(sessionId: string, proof: string, context: ViewerContext): Promise<void> {
-    const { session } = await this.#require(sessionId, proof);
+    const { session } = await this.#noting(sessionId, context, () => this.#require(sessionId, proof));
     const { subject, projectId } = session;
     const { requestId, clientAddress } = context;
     await this.#options.endings.terminate(sessionId, { subject, projectId, requestId, clientAddress });
@@ -61,13 +61,17 @@ export class ProvenSessions implements ViewerSessions {
 
   /** See ViewerSessions. */
   async openChannel(sessionId: string, proof: string, context: ViewerContext): Promise<ViewerChannel> {
-    const { clock, refusals } = this.#options;
-    const askedAt = clock.now();
+    const askedAt = this.#options.clock.now();
+    const channel = await this.#noting(sessionId, context, () => this.#open(sessionId, proof, context));
+    return new OpenViewerChannel(channel, { ...this.#options, context, askedAt });
+  }
+
+  /** Notes what is refused. */
+  async #noting<T>(sessionId: string, context: ViewerContext, work: () => Promise<T>): Promise<T> {
     try {
-      const channel = await this.#open(sessionId, proof, context);
-      return new OpenViewerChannel(channel, { ...this.#options, context, askedAt });
+      return await work();
     } catch (error) {
-      refusals.note(error, { sessionId }, context);
+      this.#options.refusals.note(error, { sessionId }, context);
       throw error;
     }
   }

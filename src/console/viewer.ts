@@ -86,3 +86,8 @@ export interface ViewerSessions {
   /** Lets one more channel in: one statement. Throws SESSION_NOT_FOUND, SESSION_ENDED, LIMITED, DRAINING or DATABASE_UNAVAILABLE. */
   openChannel(sessionId: string, proof: string, context: ViewerContext): Promise<ViewerChannel>;
 }
+
+/** Hears of what an entrance refuses by itself, so that it counts like what the use cases refuse. */
+export interface RefusalNotes {
+  note(error: unknown, about: { readonly sessionId?: string | undefined }, context: ViewerContext): void;
+}

@@ -4,10 +4,9 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import { createServer, STATUS_CODES } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { waitAtMost } from "../lib/deadline.js";
 import {
-  LISTEN_BACKLOG,
   MAX_HTTP_CONNECTIONS,
   MAX_TUNNEL_HEADER_BYTES,
   MAX_WAITING_TUNNELS,
@@ -15,6 +14,7 @@ import {
   TUNNEL_KEEPALIVE_MS,
 } from "../lib/limits.js";
 import type { Part } from "../lib/lifecycle.js";
+import { listen, portOf } from "../lib/listen.js";
 import type { Address } from "../lib/listen-address.js";
 import { formatAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
@@ -83,24 +83,14 @@ export class TunnelListener implements Part {
   }
 
   async start(): Promise<void> {
-    const { listen, log } = this.#options;
-    await new Promise<void>((resolve, reject) => {
-      const fail = (error: Error): void =>
-        reject(new Error(`tunnels cannot be taken on ${formatAddress(listen)}: ${error.message}`));
-      this.#server.once("error", fail);
-      this.#server.listen({ ...listen, backlog: LISTEN_BACKLOG }, () => {
-        this.#server.off("error", fail);
-        resolve();
-      });
-    });
+    const { listen: at, log } = this.#options;
+    await listen(this.#server, { name: "tunnel listener", at, log });
     this.#state = "listening";
-    log.info({ listen: this.address }, "tunnel listener listens");
   }
 
   /** host:port where it listens, with the real port where the setting was 0. */
   get address(): string {
-    const port = (this.#server.address() as AddressInfo | null)?.port ?? this.#options.listen.port;
-    return formatAddress({ host: this.#options.listen.host, port });
+    return formatAddress({ host: this.#options.listen.host, port: portOf(this.#server) });
   }
 
   /** Tunnels that are open. */

@@ -9,11 +9,11 @@ import type { ViewerChannel, ViewerSessions } from "../console/viewer.js";
 import { MAX_UPGRADES_UNDER_WAY } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
+import { isSessionId } from "../sessions/session-proof.js";
+import type { Admission } from "./admission.js";
+import { withoutHints } from "./admission.js";
 import { HttpProblem, notFound, problemFrom } from "./http-problem.js";
-import type { OriginRule } from "./origin-rule.js";
 import { refuseRaw } from "./raw-response.js";
-import { isSessionId } from "./session-cookie.js";
-import { requireOrigin, requireProof, requireServing, withoutHints } from "./session-handlers.js";
 import type { ViewerRequest, ViewerRequests } from "./viewer-request.js";
 
 /** A viewer's connection that was let in. */
@@ -28,8 +28,7 @@ export interface AcceptedViewer {
 export interface ChannelUpgradesOptions {
   readonly sessions: ViewerSessions;
   readonly requests: ViewerRequests;
-  readonly origins: OriginRule;
-  readonly draining: () => boolean;
+  readonly admission: Admission;
   /** Of every refusal. */
   readonly headers: Readonly<Record<string, string>>;
   /** Takes an accepted connection over, in the same tick, and ends it some time. */
@@ -96,15 +95,18 @@ export class ChannelUpgrades {
 
   /** Throws what speaks against the channel, or opens it. */
   async #admit(request: IncomingMessage, viewer: ViewerRequest): Promise<ViewerChannel> {
-    const { sessions, origins, draining } = this.#options;
+    const { sessions, admission } = this.#options;
     const { headers } = request;
     const sessionId = sessionOf(request.url);
     viewer.route = "/s/{session}/channel";
     requireWebSocket(request);
-    requireOrigin(origins, headers.origin, viewer);
-    requireServing(draining);
-    const proof = requireProof(headers.cookie);
-    if (this.#underWay > MAX_UPGRADES_UNDER_WAY) throw new ServiceError("LIMITED", "too many viewers come at once");
+    const attempt = { viewer, sessionId };
+    admission.requireOrigin(headers.origin, attempt);
+    admission.requireServing(attempt);
+    const proof = admission.requireProof(headers.cookie, attempt);
+    if (this.#underWay > MAX_UPGRADES_UNDER_WAY) {
+      admission.refuse(new ServiceError("LIMITED", "too many viewers come at once"), attempt);
+    }
     try {
       return await sessions.openChannel(sessionId, proof, viewer);
     } catch (error) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, RouteHandlerMethod } from "fastify";
 import { METHODS } from "node:http";
+import { isSessionId } from "../sessions/session-proof.js";
 import { HttpProblem, notFound, problemFrom } from "./http-problem.js";
-import { isSessionId } from "./session-cookie.js";
 import type { ViewerRequests } from "./viewer-request.js";
 
 /** One method of an address: what must hold before its body is read, and the answer. */

@@ -3,17 +3,17 @@
 // what a session is stored in nor what a display speaks.
 import type { FastifyInstance } from "fastify";
 import type { RequestListener, Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import type { Redeeming, ViewerSessions } from "../console/viewer.js";
+import type { Redeeming, RefusalNotes, ViewerSessions } from "../console/viewer.js";
 import { waitAtMost } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
-import { HTTP_KEEP_ALIVE_MS, HTTP_REQUEST_MS, LISTEN_BACKLOG, MAX_REQUEST_MS } from "../lib/limits.js";
+import { listen, portOf } from "../lib/listen.js";
+import { HTTP_KEEP_ALIVE_MS, HTTP_REQUEST_MS, MAX_REQUEST_MS } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
-import { formatAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { Readiness } from "../telemetry/readiness.js";
+import { Admission } from "./admission.js";
 import type { ChannelUpgradesOptions } from "./channel-upgrades.js";
 import { ChannelUpgrades } from "./channel-upgrades.js";
 import { createHttpListener } from "./http-listener.js";
@@ -29,6 +29,7 @@ export interface ProxyServerOptions {
   readonly listen: Address;
   readonly redeeming: Redeeming;
   readonly sessions: ViewerSessions;
+  readonly refusals: RefusalNotes;
   readonly runViewer: ChannelUpgradesOptions["runViewer"];
   readonly webSockets: ChannelUpgradesOptions["webSockets"];
   readonly readiness: Readiness;
@@ -53,7 +54,7 @@ export interface ProxyServerOptions {
 export class ProxyServer implements Part {
   readonly #options: ProxyServerOptions;
   readonly #requests: ViewerRequests;
-  readonly #origins: OriginRule;
+  readonly #admission: Admission;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #upgrades: ChannelUpgrades;
   #server: Server | undefined;
@@ -61,46 +62,37 @@ export class ProxyServer implements Part {
   #stopping: Promise<void> | undefined;
 
   constructor(options: ProxyServerOptions) {
-    const { log, metrics, sessions, runViewer, webSockets, allowedOrigins, frameAncestors, trustedProxies } = options;
+    const { log, metrics, sessions, runViewer, webSockets } = options;
+    const { refusals, allowedOrigins, frameAncestors, trustedProxies } = options;
     this.#options = options;
     this.#requests = new ViewerRequests({ log, metrics, proxies: new TrustedProxies(trustedProxies) });
-    this.#origins = new OriginRule({ allowed: allowedOrigins, required: frameAncestors.length > 0 });
+    const origins = new OriginRule({ allowed: allowedOrigins, required: frameAncestors.length > 0 });
+    const draining = (): boolean => this.#stopping !== undefined;
+    this.#admission = new Admission({ origins, draining, refusals });
     this.#headers = securityHeaders(frameAncestors);
     this.#upgrades = new ChannelUpgrades({
       sessions,
       runViewer,
       webSockets,
       requests: this.#requests,
-      origins: this.#origins,
+      admission: this.#admission,
       headers: this.#headers,
-      draining: this.#draining,
     });
   }
 
   /** The port it listens on, of use where the setting was 0. */
   get port(): number {
-    return (this.#server?.address() as AddressInfo | null | undefined)?.port ?? 0;
+    return portOf(this.#server);
   }
 
   async start(): Promise<void> {
-    const { listen, log } = this.#options;
+    const { listen: at, log } = this.#options;
     this.#app = this.#createApp();
     await this.#app.ready();
     const server = this.#app.server;
     this.#server = server;
     server.on("upgrade", (request, socket, head) => this.#upgrades.handle(request, socket, head));
-    await new Promise<void>((resolve, reject) => {
-      const fail = (error: Error): void =>
-        reject(new Error(`proxy cannot listen on ${formatAddress(listen)}: ${error.message}`));
-      server.once("error", fail);
-      server.listen({ ...listen, backlog: LISTEN_BACKLOG }, () => {
-        server.off("error", fail);
-        // For example no descriptor left for one more connection; those that are open go on.
-        server.on("error", (error) => log.error({ err: error }, "proxy could not accept a connection"));
-        resolve();
-      });
-    });
-    log.info({ listen: formatAddress({ host: listen.host, port: this.port }) }, "proxy listens");
+    await listen(server, { name: "proxy", at, log });
   }
 
   /** A second call waits for the first. */
@@ -108,8 +100,6 @@ export class ProxyServer implements Part {
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
-
-  readonly #draining = (): boolean => this.#stopping !== undefined;
 
   async #stop(): Promise<void> {
     const server = this.#server;
@@ -141,9 +131,8 @@ export class ProxyServer implements Part {
       sessions,
       readiness,
       requests: this.#requests,
-      origins: this.#origins,
+      admission: this.#admission,
       framed: frameAncestors.length > 0,
-      draining: this.#draining,
       files: readPageFiles(pageFolder),
       createServer: (answer) => this.#createServer(answer),
     });

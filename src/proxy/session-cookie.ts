@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isProof } from "../sessions/session-proof.js";
 
 /** The cookie that proves a session. Its path keeps the sessions of two tabs apart. */
 export const SESSION_COOKIE = "spicegate_session";
-
-// 128 random bits in the address, 256 in the proof, both base64url without padding.
-const SESSION_ID = /^[A-Za-z0-9_-]{22}$/;
-const PROOF = /^[A-Za-z0-9_-]{43}$/;
 
 /** What the cookie says and where it may go. */
 export interface SessionCookie {
@@ -15,11 +12,6 @@ export interface SessionCookie {
   readonly secure: boolean;
   /** Whether pages of other sites may frame the console. */
   readonly framed: boolean;
-}
-
-/** True for what a session's id looks like. */
-export function isSessionId(text: string): boolean {
-  return SESSION_ID.test(text);
 }
 
 /**
@@ -32,7 +24,7 @@ export function readProof(header: string | undefined): string | undefined {
     const at = part.indexOf("=");
     if (at < 0 || part.slice(0, at).trim() !== SESSION_COOKIE) continue;
     const value = part.slice(at + 1).trim();
-    if (PROOF.test(value)) proofs.add(value);
+    if (isProof(value)) proofs.add(value);
   }
   const [proof, ...others] = proofs;
   return others.length > 0 ? undefined : proof;

@@ -1,65 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { onRequestHookHandler, RouteHandlerMethod } from "fastify";
+import type { FastifyRequest, onRequestHookHandler, RouteHandlerMethod } from "fastify";
 import type { Redeeming, ViewerSessions } from "../console/viewer.js";
-import { ServiceError } from "../lib/service-error.js";
+import type { Admission, Attempt } from "./admission.js";
+import { withoutHints } from "./admission.js";
 import { HttpProblem, problemFrom, sessionNotFound } from "./http-problem.js";
-import type { OriginRule } from "./origin-rule.js";
 import { sessionIn } from "./proxy-routes.js";
 import { readProof, writeSessionCookie } from "./session-cookie.js";
 import { openedJson, refusedJson, statusJson } from "./viewer-json.js";
-import type { ViewerRequest, ViewerRequests } from "./viewer-request.js";
+import type { ViewerRequests } from "./viewer-request.js";
 
 /** What the handlers of sessions need. */
 export interface SessionHandlerOptions {
   readonly redeeming: Redeeming;
   readonly sessions: ViewerSessions;
   readonly requests: ViewerRequests;
-  readonly origins: OriginRule;
+  readonly admission: Admission;
   /** Whether pages of other sites may frame the console. */
   readonly framed: boolean;
-  /** Whether this controller is stopping. */
-  readonly draining: () => boolean;
-}
-
-/** Throws ORIGIN_REFUSED for what the script of another page has sent. */
-export function requireOrigin(origins: OriginRule, header: string | undefined, viewer: ViewerRequest): void {
-  if (origins.allows(header, viewer)) return;
-  const message =
-    "pages of this origin may not use consoles here; an administrator can list it in console.allowed_origins";
-  throw new ServiceError("ORIGIN_REFUSED", message);
-}
-
-/** Throws DRAINING for anything new while this controller stops. */
-export function requireServing(draining: () => boolean): void {
-  if (draining()) throw new ServiceError("DRAINING", "this controller is stopping; try again, another one answers");
-}
-
-/** The proof in the Cookie header. Throws the SESSION_NOT_FOUND of an unknown session where there is none. */
-export function requireProof(cookie: string | undefined): string {
-  const proof = readProof(cookie);
-  if (proof === undefined) throw sessionNotFound();
-  return proof;
-}
-
-/** The same words whether nobody has such a session or somebody else has. */
-export function withoutHints(thrown: unknown): unknown {
-  return thrown instanceof ServiceError && thrown.reason === "SESSION_NOT_FOUND" ? sessionNotFound() : thrown;
 }
 
 /** Lets in whoever may act, before the body is read. */
-export function originGuard({ origins, requests }: SessionHandlerOptions): onRequestHookHandler {
+export function originGuard({ admission, requests }: SessionHandlerOptions): onRequestHookHandler {
   return (request, _reply, done) => {
-    requireOrigin(origins, request.headers.origin, requests.of(request.raw));
+    admission.requireOrigin(request.headers.origin, attemptOf(requests, request));
     done();
   };
 }
 
 /** Turns a token into a session and its cookie. */
 export function redeemToken(options: SessionHandlerOptions): RouteHandlerMethod {
-  const { redeeming, requests, framed, draining } = options;
+  const { redeeming, requests, framed, admission } = options;
   return async (request, reply) => {
-    requireServing(draining);
     const viewer = requests.of(request.raw);
+    admission.requireServing({ viewer });
     const { session, proof } = await redeeming.execute((request.body as { readonly token: string }).token, viewer);
     const secure = viewer.scheme === "https";
     const cookie = writeSessionCookie({ sessionId: session.sessionId, proof, secure, framed });
@@ -67,11 +40,16 @@ export function redeemToken(options: SessionHandlerOptions): RouteHandlerMethod 
   };
 }
 
-/** Says how a session stands, always with 200: browsers write any other status into their error log. */
+/**
+ * Says how a session stands, always with 200: browsers write any other status into their error log. Who only asks is
+ * refused nothing.
+ */
 export function tellStatus({ sessions, requests }: SessionHandlerOptions): RouteHandlerMethod {
   return async (request) => {
     try {
-      return statusJson(await sessions.status(sessionIn(request), requireProof(request.headers.cookie)));
+      const proof = readProof(request.headers.cookie);
+      if (proof === undefined) throw sessionNotFound();
+      return statusJson(await sessions.status(sessionIn(request), proof));
     } catch (error) {
       const problem = problemFrom(withoutHints(error));
       requests.of(request.raw).problem = problem;
@@ -81,10 +59,12 @@ export function tellStatus({ sessions, requests }: SessionHandlerOptions): Route
 }
 
 /** Ends a session, by its viewer. */
-export function endSession({ sessions, requests }: SessionHandlerOptions): RouteHandlerMethod {
+export function endSession({ sessions, requests, admission }: SessionHandlerOptions): RouteHandlerMethod {
   return async (request, reply) => {
+    const attempt = attemptOf(requests, request);
+    const proof = admission.requireProof(request.headers.cookie, attempt);
     try {
-      await sessions.end(sessionIn(request), requireProof(request.headers.cookie), requests.of(request.raw));
+      await sessions.end(sessionIn(request), proof, attempt.viewer);
     } catch (error) {
       throw withoutHints(error);
     }
@@ -97,3 +77,8 @@ export const refuseWithoutUpgrade: RouteHandlerMethod = () => {
   const message = "this is a WebSocket; whatever stands between must pass on Upgrade and Connection";
   throw new HttpProblem(426, "INVALID_ARGUMENT", message, { headers: { upgrade: "websocket" } });
 };
+
+function attemptOf(requests: ViewerRequests, request: FastifyRequest): Attempt {
+  const { session } = request.params as { readonly session?: string };
+  return { viewer: requests.of(request.raw), sessionId: session };
+}

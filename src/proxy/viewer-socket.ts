@@ -17,8 +17,8 @@ import {
 } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
+import { closingFromError, endReasonOf } from "../sessions/closing.js";
 import type { ChannelEndReason, Closing } from "../sessions/session.js";
-import { closingFromError, endReasonOf } from "./closing.js";
 import { Pulse } from "./pulse.js";
 import type { ViewerProtocol } from "./viewer-protocol.js";
 

@@ -3,7 +3,9 @@ import { createHash, randomBytes } from "node:crypto";
 
 const SESSION_ID_BYTES = 16;
 const PROOF_BYTES = 32;
+// The same in base64url, without padding.
 const SESSION_ID = /^[A-Za-z0-9_-]{22}$/;
+const PROOF = /^[A-Za-z0-9_-]{43}$/;
 
 /** A new session id: 128 random bits as base64url. It names a session in addresses and logs and opens nothing. */
 export function createSessionId(): string {
@@ -18,6 +20,11 @@ export function isSessionId(text: string): boolean {
 /** A new proof: 256 random bits as base64url. Only the viewer keeps it, in a cookie. */
 export function createProof(): string {
   return randomBytes(PROOF_BYTES).toString("base64url");
+}
+
+/** True for what `createProof` could have made. */
+export function isProof(text: string): boolean {
+  return PROOF.test(text);
 }
 
 /** What the database keeps of a proof: its SHA-256 in hexadecimal digits. */

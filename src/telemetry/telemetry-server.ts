@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
 import { TELEMETRY_REQUEST_MS } from "../lib/limits.js";
 import type { Part } from "../lib/lifecycle.js";
+import { listen, portOf } from "../lib/listen.js";
 import type { Address } from "../lib/listen-address.js";
-import { formatAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import type { Readiness } from "./readiness.js";
 
@@ -37,23 +36,14 @@ export class TelemetryServer implements Part {
     this.#server.on("request", (request, response) => this.#answer(request, response));
   }
 
-  async start(): Promise<void> {
-    const { listen, log } = this.#options;
-    await new Promise<void>((resolve, reject) => {
-      const fail = (error: Error): void =>
-        reject(new Error(`telemetry cannot listen on ${formatAddress(listen)}: ${error.message}`));
-      this.#server.once("error", fail);
-      this.#server.listen(listen.port, listen.host, () => {
-        this.#server.off("error", fail);
-        resolve();
-      });
-    });
-    log.info({ listen: formatAddress({ host: listen.host, port: this.port }) }, "telemetry listens");
+  start(): Promise<void> {
+    const { listen: at, log } = this.#options;
+    return listen(this.#server, { name: "telemetry", at, log });
   }
 
   /** The port it listens on, of use where the setting was 0. */
   get port(): number {
-    return (this.#server.address() as AddressInfo | null)?.port ?? 0;
+    return portOf(this.#server);
   }
 
   async stop(): Promise<void> {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdirSync, readFileSync } from "node:fs";
 import type { DemoMachine, DisplayKind } from "../../demo/demo-machine.js";
 import { defineAndStart } from "../../demo/demo-machine.js";
 import type { PrivateLibvirtd } from "../../demo/private-libvirtd.js";
@@ -25,18 +24,4 @@ export async function discardMachines(libvirtd: PrivateLibvirtd, machines: Itera
       await libvirtd.virsh("undefine", uuid, "--managed-save").catch(ignore);
     }),
   );
-}
-
-/** The QEMU process of a machine, for tests that harm it. */
-export function qemuPidOf(uuid: string): number {
-  const isIts = (pid: string): boolean => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(`-uuid\0${uuid}\0`);
-    } catch {
-      return false; // it ended meanwhile
-    }
-  };
-  const pid = readdirSync("/proc").find((name) => /^\d+$/.test(name) && isIts(name));
-  if (pid === undefined) throw new Error(`no QEMU runs ${uuid}`);
-  return Number(pid);
 }

@@ -6,7 +6,8 @@ import type { PrivateLibvirtd } from "../../demo/private-libvirtd.js";
 import { waitUntil } from "../../demo/wait-until.js";
 import { Deployment } from "../harness/deployment.js";
 import { startLibvirtd } from "../harness/hypervisor.js";
-import { qemuPidOf, startMachines } from "../harness/machines.js";
+import { startMachines } from "../harness/machines.js";
+import { qemuPid } from "../harness/qemu-pid.js";
 import { linkMessage, SPICE_CHANNEL } from "../harness/spice-wire.js";
 import type { Viewer, ViewerSocket } from "../harness/viewer.js";
 
@@ -73,8 +74,8 @@ describe("The hypervisor hangs under viewers", function () {
 
   for (const kind of ["fd", "tcp"] as const) {
     it(`when a QEMU with a ${kind} display is frozen, its own viewers wait and no others`, async () => {
-      const { uuid } = machines[kind];
-      const pid = qemuPidOf(uuid);
+      const { uuid, name } = machines[kind];
+      const pid = qemuPid(libvirtd, name);
       const viewer = await deployment.openConsole(uuid);
       const other = await deployment.openConsole(machines.other.uuid);
       process.kill(pid, "SIGSTOP");
@@ -102,8 +103,8 @@ describe("The hypervisor hangs under viewers", function () {
   }
 
   it("when a frozen QEMU has more viewers than its host answers at once, others have their displays", async () => {
-    const { uuid } = machines.fd;
-    const pid = qemuPidOf(uuid);
+    const { uuid, name } = machines.fd;
+    const pid = qemuPid(libvirtd, name);
     const viewers = await Promise.all(Array.from({ length: CROWD }, () => deployment.openConsole(uuid)));
     const other = await deployment.openConsole(machines.other.uuid);
     const sockets: ViewerSocket[] = [];

@@ -10,7 +10,7 @@ import { Deployment } from "../harness/deployment.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
 import { reaches, register, remove, responseOf } from "../harness/inventory-calls.js";
-import { qemuPidOf } from "../harness/machines.js";
+import { qemuPid } from "../harness/qemu-pid.js";
 import { SPICE_CHANNEL } from "../harness/spice-wire.js";
 import type { Viewer, ViewerSocket } from "../harness/viewer.js";
 import { refusalOf } from "../harness/viewer.js";
@@ -84,7 +84,7 @@ describe("A session", function () {
   });
 
   it("ends when the machine crashes", async () => {
-    process.kill(qemuPidOf(machine.uuid), "SIGKILL");
+    process.kill(qemuPid(libvirtd, machine.name), "SIGKILL");
     await endsWith(4003, "END_REASON_INSTANCE_CRASHED");
     await libvirtd.virsh("start", machine.uuid);
   });

@@ -163,6 +163,13 @@ describe("Sessions of viewers", () => {
       expect((await storedSession(db, begun.session)).ended_by).to.equal("alice");
     });
 
+    it("refuses whoever cannot prove the session, and counts it", async () => {
+      const { session } = await begin();
+      const ending = parts.viewers.end(session.sessionId, "another", parts.context());
+      expect(reasonOf(await rejectionOf(ending))).to.equal("SESSION_NOT_FOUND");
+      expect(await parts.metric("viewer_refusals_total", { reason: "SESSION_NOT_FOUND" })).to.equal(1);
+    });
+
     it("reaches another controller by itself within two seconds", async () => {
       const begun = await begin();
       const other = newParts({ controllerId: "controller-2" });

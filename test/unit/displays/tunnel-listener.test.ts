@@ -195,7 +195,9 @@ describe("TunnelListener", () => {
   it("says which address it could not listen on", async () => {
     const port = Number(listener.address.split(":")[1]);
     const second = new TunnelListener({ listen: { ...LISTEN, port }, log: silentLog });
-    expect((await rejectionOf(second.start())).message).to.include(`tunnels cannot be taken on 127.0.0.1:${port}`);
+    expect((await rejectionOf(second.start())).message).to.include(
+      `tunnel listener cannot listen on 127.0.0.1:${port}`,
+    );
     await second.stop();
   });
 });

@@ -142,6 +142,9 @@ describe("ChannelUpgrades", () => {
     }
     expect([...bodies]).to.have.length(1);
     expect(JSON.parse([...bodies][0]!)).to.include({ reason: "SESSION_NOT_FOUND", request_id: "r-1" });
+    // The others have a proof, which only the use case can refuse.
+    const noProof = ["SESSION_NOT_FOUND", SESSION_ID];
+    expect(proxy.refused).to.deep.equal([noProof, noProof]);
   });
 
   it("answers each refusal of the session with the status of its reason, and closes", async () => {
@@ -189,6 +192,8 @@ describe("ChannelUpgrades", () => {
     }
     const posted = await proxy.redeem("good", { origin: "http://127.0.0.1:1" });
     expect(posted.status).to.equal(403);
+    const refused = ["ORIGIN_REFUSED", SESSION_ID];
+    expect(proxy.refused).to.deep.equal([...Array<unknown>(5).fill(refused), ["ORIGIN_REFUSED", undefined]]);
     expect((await framed.redeem("good")).status).to.equal(403);
     const cookie = (await framed.redeem("good", { origin: framed.origin })).headers.get("set-cookie");
     expect(cookie).to.match(/; SameSite=None; Secure; Partitioned$/);

@@ -14,7 +14,7 @@ import type {
   ViewerSessions,
 } from "../../../src/console/viewer.js";
 import { MAX_VIEWER_MESSAGE_BYTES } from "../../../src/lib/limits.js";
-import { ServiceError } from "../../../src/lib/service-error.js";
+import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
 import type { AcceptedViewer } from "../../../src/proxy/channel-upgrades.js";
 import type { ProxyServerOptions } from "../../../src/proxy/proxy-server.js";
 import { ProxyServer } from "../../../src/proxy/proxy-server.js";
@@ -128,6 +128,8 @@ export class ProxyUnderTest {
   readonly log = new FakeLog();
   readonly registry = new Registry();
   readonly readiness = new Readiness(["database"]);
+  /** What was refused before any use case: why, and of which session. */
+  readonly refused: (readonly [reason: string, sessionId: string | undefined])[] = [];
   readonly accepted: AcceptedViewer[] = [];
   readonly folder = new PageFolder();
   readonly server: ProxyServer;
@@ -137,6 +139,7 @@ export class ProxyUnderTest {
       listen: { host: "127.0.0.1", port: 0 },
       redeeming: this.viewers,
       sessions: this.viewers,
+      refusals: { note: (error, { sessionId }) => this.refused.push([reasonOf(error), sessionId]) },
       runViewer: (viewer) => {
         this.accepted.push(viewer);
         viewer.webSocket.on("error", () => undefined);

@@ -201,6 +201,11 @@ describe("ProxyServer", () => {
       const foreign = await remove({ cookie: COOKIE, origin: "http://127.0.0.1:1" });
       expect([foreign.status, (await problemOf(foreign)).reason]).to.deep.equal([403, "ORIGIN_REFUSED"]);
       expect(proxy.viewers.ended).to.deep.equal([]);
+      // The other cookie is a proof, which only the use case can refuse.
+      expect(proxy.refused).to.deep.equal([
+        ["SESSION_NOT_FOUND", SESSION_ID],
+        ["ORIGIN_REFUSED", SESSION_ID],
+      ]);
       const response = await remove({ cookie: COOKIE, origin: proxy.origin });
       expect([response.status, await response.text()]).to.deep.equal([204, ""]);
       expect(proxy.viewers.ended).to.deep.equal([SESSION_ID]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
 import { createHash } from "node:crypto";
-import { createProof, createSessionId, hashProof, isSessionId } from "../../../src/sessions/session-proof.js";
+import { createProof, createSessionId, hashProof, isProof, isSessionId } from "../../../src/sessions/session-proof.js";
 
 describe("session proof", () => {
   it("is 256 bits, the session's id 128, each time others", () => {
@@ -17,6 +17,11 @@ describe("session proof", () => {
 
   it("knows the shape of an id", () => {
     expect(isSessionId(createSessionId())).to.equal(true);
-    for (const text of ["", "x", createProof(), "../../etc/passwd/12345"]) expect(isSessionId(text)).to.equal(false);
+    const fill = "A".repeat(21);
+    for (const text of ["", fill, `${fill}AA`, `${fill}=`, `${fill}/`, `${fill}A\n`, createProof()]) {
+      expect(isSessionId(text), text).to.equal(false);
+    }
+    expect(isProof(createProof())).to.equal(true);
+    for (const text of ["", createSessionId(), `${createProof()}\n`]) expect(isProof(text), text).to.equal(false);
   });
 });

@@ -459,7 +459,10 @@ export interface GetSpiceEndpoint {
 
 /** SpiceEndpoint is where a display is. */
 export interface SpiceEndpoint {
-  /** The address that proxies dial for this host (the agent's spice.server_proxyclient_address), not the XML's. */
+  /**
+   * The host's address for displays (the agent's spice.server_proxyclient_address), not the XML's. It is what Nova's
+   * proxies dial; here the agent opens the display and brings it: OpenDisplay.
+   */
   host: string;
   /** How it listens. */
   listen: ListenKind;

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// What lets browsers at displays, from the sessions in Postgres up to the proxy: the viewers' half of the controller.
+import type { AgentRouter } from "./agents/agent-router.js";
+import { AuditLog } from "./audit/audit-log.js";
+import { RefusalRecorder } from "./audit/refusal-recorder.js";
+import type { ControllerConfig } from "./config/controller-config.js";
+import { RedeemConsoleToken } from "./console/redeem-console-token.js";
+import { SessionEndings } from "./console/session-endings.js";
+import { ViewerDrain } from "./console/viewer-drain.js";
+import { ViewerRefusals } from "./console/viewer-refusals.js";
+import { ProvenSessions } from "./console/viewer-sessions.js";
+import { DatabaseShare } from "./db/database-share.js";
+import type { Database } from "./db/pool.js";
+import { TunnelDisplays } from "./displays/tunnel-displays.js";
+import { TunnelListener } from "./displays/tunnel-listener.js";
+import type { InstanceRegistry } from "./instances/instance-registry.js";
+import { systemClock } from "./lib/clock.js";
+import type { NamedPart } from "./lib/lifecycle.js";
+import { DB_CONNECT_MS, MAX_WAITING_VIEWERS, VIEWER_DB_CONNECTIONS } from "./lib/limits.js";
+import { requireAddress } from "./lib/listen-address.js";
+import type { Log } from "./lib/log.js";
+import { ProxyServer } from "./proxy/proxy-server.js";
+import { SpiceViewer } from "./proxy/spice-link.js";
+import { runViewer, VIEWER_WEBSOCKETS } from "./proxy/viewer-socket.js";
+import { ChannelStore } from "./sessions/channel-store.js";
+import { SessionRegistry } from "./sessions/session-registry.js";
+import { SessionStore } from "./sessions/session-store.js";
+import { SessionWatches } from "./sessions/session-watches.js";
+import { WatchStore } from "./sessions/watch-store.js";
+import type { ControllerMetrics } from "./telemetry/controller-metrics.js";
+import type { Readiness } from "./telemetry/readiness.js";
+import { ConsoleTokenStore } from "./tokens/console-token-store.js";
+
+/** What the viewers' parts share with the rest of the controller. */
+export interface ViewerPartsOptions {
+  readonly config: ControllerConfig;
+  readonly controllerId: string;
+  readonly database: Database;
+  readonly instances: InstanceRegistry;
+  readonly agents: AgentRouter;
+  readonly readiness: Readiness;
+  readonly log: Log;
+  readonly metrics: ControllerMetrics;
+}
+
+/** The parts that serve viewers, and those of them that the API uses too. */
+export interface ViewerParts {
+  readonly sessions: SessionStore;
+  readonly endings: SessionEndings;
+  readonly watches: SessionWatches;
+  /** In the order of start: what remembers sessions. They stop after everything that asks for them. */
+  readonly records: readonly NamedPart[];
+  /** In the order of start: the ways in. They stop first: viewers leave, then the proxy, then the displays. */
+  readonly entrances: readonly NamedPart[];
+}
+
+/** What strangers may take of the database: their crowd is in nobody else's way. */
+const VIEWERS_SHARE = { slots: VIEWER_DB_CONNECTIONS, waiting: MAX_WAITING_VIEWERS, waitMs: DB_CONNECT_MS };
+
+/** Constructs them; nothing runs before the lifecycle starts them. */
+export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
+  const { config, controllerId, database, instances, agents, log, metrics } = options;
+  const clock = systemClock;
+  const entrance = new DatabaseShare(database, VIEWERS_SHARE, clock);
+  const times = {
+    maxLengthS: config.sessions.max_length,
+    endsWithToken: config.consoleauth.enforce_session_timeout,
+    rejoinS: config.sessions.rejoin_time,
+  };
+  const sessions = new SessionStore(database, times);
+  const maxChannels = config.sessions.max_channels;
+  const channels = new ChannelStore({ database, entrance, controllerId, maxChannels });
+  const registry = new SessionRegistry({ channels, sessions, database, log, metrics, clock });
+  const endings = new SessionEndings({ sessions, channels, registry, instances, agents, log, clock });
+  const watches = new SessionWatches({ store: new WatchStore(database), log, metrics, clock });
+  const recorder = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock });
+  const refusals = new ViewerRefusals(recorder, metrics);
+  const drain = new ViewerDrain(registry, config.proxy.drain_seconds * 1_000);
+  const tunnels = new TunnelListener({ listen: requireAddress(config.agents.tunnel_listen), log });
+  const displays = new TunnelDisplays({ router: agents, tunnels });
+  const tokens = new ConsoleTokenStore(entrance);
+  const shared = { sessions: new SessionStore(entrance, times), instances, agents, drain, refusals, log };
+  const proxy = createProxy(options, {
+    refusals,
+    redeeming: new RedeemConsoleToken({ ...shared, tokens }),
+    sessions: new ProvenSessions({ ...shared, registry, endings, displays, metrics, clock }),
+  });
+  return {
+    sessions,
+    endings,
+    watches,
+    records: [
+      { name: "channels", part: registry },
+      { name: "session endings", part: endings },
+      { name: "session watches", part: watches },
+      { name: "refusals", part: recorder },
+    ],
+    entrances: [
+      { name: "tunnels", part: tunnels },
+      { name: "proxy", part: proxy },
+      { name: "viewers", part: drain, stopMs: drain.stopMs },
+    ],
+  };
+}
+
+interface ProxyUseCases {
+  readonly redeeming: RedeemConsoleToken;
+  readonly sessions: ProvenSessions;
+  readonly refusals: ViewerRefusals;
+}
+
+function createProxy({ config, readiness, log, metrics }: ViewerPartsOptions, useCases: ProxyUseCases): ProxyServer {
+  const { proxy, console } = config;
+  return new ProxyServer({
+    ...useCases,
+    listen: requireAddress(proxy.listen),
+    runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(), log }),
+    webSockets: VIEWER_WEBSOCKETS,
+    readiness,
+    log,
+    metrics,
+    allowedOrigins: console.allowed_origins,
+    frameAncestors: proxy.frame_ancestors,
+    trustedProxies: proxy.trusted_proxies,
+  });
+}
