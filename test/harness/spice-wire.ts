@@ -4,7 +4,15 @@
 import { constants, publicEncrypt } from "node:crypto";
 
 /** Numbers of channel types. */
-export const SPICE_CHANNEL = { main: 1, display: 2, inputs: 3, cursor: 4, playback: 5, record: 6 } as const;
+export const SPICE_CHANNEL = {
+  main: 1,
+  display: 2,
+  inputs: 3,
+  cursor: 4,
+  playback: 5,
+  record: 6,
+  usbredir: 9,
+} as const;
 
 const MAGIC = "REDQ";
 /** Bits of the common capabilities: choose how to authenticate, by ticket; small message headers. */

@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // A console URL is opened by a viewer without a browser: it redeems the token and joins channels of a real machine.
 import { expect } from "chai";
+import { randomUUID } from "node:crypto";
 import type { DemoMachine, DisplayKind } from "../../demo/demo-machine.js";
-import { defineAndStart } from "../../demo/demo-machine.js";
+import { defineAndStart, domainXml } from "../../demo/demo-machine.js";
 import { AuditAction } from "../../proto/gen/spicegate/audit/v1/audit.js";
+import { PowerState } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
 import { ChannelType, EndReason } from "../../proto/gen/spicegate/session/v1/session.js";
 import { Deployment } from "../harness/deployment.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
+import { reaches } from "../harness/inventory-calls.js";
 import { SPICE_CHANNEL } from "../harness/spice-wire.js";
 import { postToken, refusalOf, tokenOf } from "../harness/viewer.js";
 
 const KINDS: readonly DisplayKind[] = ["spice-none", "spice-socket", "spice-tcp", "spice-tls", "spice-network"];
+
+const { display, inputs, cursor, playback, record, usbredir } = SPICE_CHANNEL;
+const SIX_MORE = [display, inputs, cursor, playback, record, usbredir];
+/** What gives a machine a channel for sound in each direction and one for USB. */
+const SOUND_AND_USB = `<controller type='usb' model='qemu-xhci'/><redirdev bus='usb' type='spicevmc'/>
+  <sound model='ich6'/>`;
 
 describe("A viewer joins", function () {
   this.timeout(60_000);
@@ -30,6 +39,18 @@ describe("A viewer joins", function () {
   });
   after(() => deployment.stop());
 
+  /** A machine with everything that a viewer can have a channel for. */
+  async function startRichMachine(): Promise<string> {
+    const libvirtd = await sharedLibvirtd();
+    const rich = randomUUID();
+    const xml = domainXml({ name: "joins-rich", uuid: rich, displays: ["spice-none"], kvm: libvirtd.kvm });
+    await libvirtd.define(xml.replace("<controller type='usb' model='none'/>", SOUND_AND_USB));
+    await libvirtd.virsh("start", rich);
+    await deployment.knows(rich);
+    await reaches(deployment, rich, PowerState.POWER_STATE_RUNNING);
+    return rich;
+  }
+
   for (const kind of KINDS) {
     it(`a machine whose display is ${kind}`, async () => {
       const viewer = await deployment.openConsole(machines.get(kind)?.uuid ?? "");
@@ -40,24 +61,27 @@ describe("A viewer joins", function () {
   }
 
   it("with seven channels, each of which the session records", async () => {
-    const viewer = await deployment.openConsole(uuid);
+    const rich = await startRichMachine();
+    const viewer = await deployment.openConsole(rich);
     const { main, connectionId } = await viewer.joinMain();
-    const others = [SPICE_CHANNEL.display, SPICE_CHANNEL.inputs, SPICE_CHANNEL.cursor];
-    const sockets = [];
-    for (const type of others) sockets.push(await viewer.join(type, connectionId));
+    const sockets = [main];
+    for (const type of SIX_MORE) sockets.push(await viewer.join(type, connectionId));
     const session = await deployment.sessionShows(
       viewer,
-      ({ channels }) => channels.length === 4 && channels.every(({ bytesToViewer }) => bytesToViewer > 0n),
-      "four channels with traffic",
+      ({ channels }) => channels.length === 7 && channels.every(({ bytesToViewer }) => bytesToViewer > 0n),
+      "seven channels with traffic",
     );
-    expect(session).to.include({ instanceUuid: uuid, host: deployment.host, subject: "loopback", openChannels: 4 });
+    expect(session).to.include({ instanceUuid: rich, host: deployment.host, subject: "loopback", openChannels: 7 });
     expect(session.channels.map(({ type }) => type)).to.deep.equal([
       ChannelType.CHANNEL_TYPE_MAIN,
       ChannelType.CHANNEL_TYPE_DISPLAY,
       ChannelType.CHANNEL_TYPE_INPUTS,
       ChannelType.CHANNEL_TYPE_CURSOR,
+      ChannelType.CHANNEL_TYPE_PLAYBACK,
+      ChannelType.CHANNEL_TYPE_RECORD,
+      ChannelType.CHANNEL_TYPE_USBREDIR,
     ]);
-    for (const socket of [...sockets, main]) await socket.close();
+    for (const socket of sockets.reverse()) await socket.close();
     const left = await deployment.sessionShows(viewer, ({ openChannels }) => openChannels === 0, "no open channel");
     for (const channel of left.channels) expect(channel.closeReason).to.equal(EndReason.END_REASON_VIEWER_LEFT);
     expect(left.endedAt).to.equal(undefined);
