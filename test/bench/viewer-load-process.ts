@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { WebSocket } from "ws";
-import { linkMessage, SPICE_CHANNEL } from "../harness/spice-wire.js";
+import { clientLink, SPICE_CHANNEL } from "../harness/spice-wire.js";
 import { Viewer } from "../harness/viewer.js";
 import { announceReady } from "./bench-process.js";
 import { percentile } from "./statistics.js";
@@ -111,9 +111,9 @@ async function hold({ target, channelsEach }: ViewerRequest & { kind: "hold" }):
 async function opener(target: ViewerTarget): Promise<Open> {
   switch (target.kind) {
     case "tcp":
-      return (type) => openTcp(target.port, linkMessage({ type }));
+      return (type) => openTcp(target.port, clientLink({ type }));
     case "websocket":
-      return (type) => openWebSocket(target.url, {}, linkMessage({ type }));
+      return (type) => openWebSocket(target.url, {}, clientLink({ type }));
     case "session": {
       const { cookie, sessionId } = await Viewer.open(
         target.proxy,
@@ -121,7 +121,7 @@ async function opener(target: ViewerTarget): Promise<Open> {
       );
       const url = `ws://${target.proxy}/s/${sessionId}/channel`;
       return (type, connectionId) =>
-        openWebSocket(url, { cookie }, linkMessage({ type, connectionId: connectionId ?? 0 }));
+        openWebSocket(url, { cookie }, clientLink({ type, connectionId: connectionId ?? 0 }));
     }
   }
 }

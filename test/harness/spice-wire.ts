@@ -2,6 +2,7 @@
 // As much of the SPICE protocol as a client needs to join (spice-protocol: protocol.h, enums.h), written anew and not
 // taken from the program under test.
 import { constants, publicEncrypt } from "node:crypto";
+import { linkMessage } from "./spice-messages.js";
 
 /** Numbers of channel types. */
 export const SPICE_CHANNEL = {
@@ -31,21 +32,9 @@ export interface LinkOptions {
   readonly number?: number;
 }
 
-/** The first message of every channel. */
-export function linkMessage({ connectionId = 0, type, number = 0 }: LinkOptions): Buffer {
-  const message = Buffer.alloc(LINK_HEADER + 22);
-  message.write(MAGIC, 0, "latin1");
-  message.writeUInt32LE(2, 4);
-  message.writeUInt32LE(2, 8);
-  message.writeUInt32LE(22, 12);
-  message.writeUInt32LE(connectionId, 16);
-  message.writeUInt8(type, 20);
-  message.writeUInt8(number, 21);
-  message.writeUInt32LE(1, 22); // common capabilities, in words
-  message.writeUInt32LE(0, 26); // capabilities of the channel
-  message.writeUInt32LE(18, 30); // where they stand, from the end of the header
-  message.writeUInt32LE(COMMON_CAPS, 34);
-  return message;
+/** The first message of every channel, with the capabilities of a usual client. */
+export function clientLink(options: LinkOptions): Buffer {
+  return linkMessage({ ...options, commonCaps: [COMMON_CAPS] });
 }
 
 /** What is exchanged bytewise with a server. */
@@ -57,7 +46,7 @@ export interface SpiceWire {
 
 /** Joins a channel: link, ticket without a password, result. Throws what the server says against it. */
 export async function join(wire: SpiceWire, options: LinkOptions): Promise<void> {
-  wire.send(linkMessage(options));
+  wire.send(clientLink(options));
   const header = await wire.read(LINK_HEADER);
   if (header.toString("latin1", 0, 4) !== MAGIC) throw new Error("the server does not speak SPICE");
   const reply = await wire.read(header.readUInt32LE(12));

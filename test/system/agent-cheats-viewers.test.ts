@@ -9,7 +9,7 @@ import { FakeAgent, FAKE_ENDPOINT, fakeDomain } from "../fakes/fake-agent.js";
 import type { FakeAnswer } from "../fakes/fake-agent.js";
 import { Deployment } from "../harness/deployment.js";
 import { openDescriptors } from "../harness/process-facts.js";
-import { linkMessage, SPICE_CHANNEL } from "../harness/spice-wire.js";
+import { clientLink, SPICE_CHANNEL } from "../harness/spice-wire.js";
 import { TunnelClient } from "../harness/tunnel-client.js";
 import type { ViewerSocket } from "../harness/viewer.js";
 
@@ -165,7 +165,7 @@ describe("An agent cheats its viewers", function () {
   ): Promise<{ readonly socket: ViewerSocket; readonly request: AgentRequest; readonly opening: Opening }> {
     const viewer = await deployment.openConsole(instanceUuid);
     const socket = await viewer.connect();
-    socket.send(linkMessage({ type: SPICE_CHANNEL.main }));
+    socket.send(clientLink({ type: SPICE_CHANNEL.main }));
     for (;;) {
       const { request } = await agent.next("request");
       const { operation } = request;

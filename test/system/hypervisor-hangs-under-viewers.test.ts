@@ -8,7 +8,7 @@ import { Deployment } from "../harness/deployment.js";
 import { startLibvirtd } from "../harness/hypervisor.js";
 import { startMachines } from "../harness/machines.js";
 import { qemuPid } from "../harness/qemu-pid.js";
-import { linkMessage, SPICE_CHANNEL } from "../harness/spice-wire.js";
+import { clientLink, SPICE_CHANNEL } from "../harness/spice-wire.js";
 import type { Viewer, ViewerSocket } from "../harness/viewer.js";
 
 /** A display is given up after 5 s. */
@@ -38,7 +38,7 @@ describe("The hypervisor hangs under viewers", function () {
   /** How a new channel of the machine is refused. */
   async function refused(viewer: Viewer): Promise<unknown> {
     const socket = await viewer.connect();
-    socket.send(linkMessage({ type: SPICE_CHANNEL.main }));
+    socket.send(clientLink({ type: SPICE_CHANNEL.main }));
     return socket.ends(LATE_MS);
   }
 
@@ -81,7 +81,7 @@ describe("The hypervisor hangs under viewers", function () {
       process.kill(pid, "SIGSTOP");
       try {
         const socket = await viewer.connect();
-        socket.send(linkMessage({ type: SPICE_CHANNEL.main }));
+        socket.send(clientLink({ type: SPICE_CHANNEL.main }));
         const ended = socket.closed;
         for (let round = 0; round < 5; round += 1) {
           const began = performance.now();
@@ -112,7 +112,7 @@ describe("The hypervisor hangs under viewers", function () {
     try {
       for (const viewer of viewers) {
         const more = await Promise.all(Array.from({ length: CHANNELS_EACH }, () => viewer.connect()));
-        for (const socket of more) socket.send(linkMessage({ type: SPICE_CHANNEL.main }));
+        for (const socket of more) socket.send(clientLink({ type: SPICE_CHANNEL.main }));
         sockets.push(...more);
       }
       const began = performance.now();

@@ -7,7 +7,7 @@ import { waitUntil } from "../../demo/wait-until.js";
 import { FakeDisplay } from "../fakes/fake-display.js";
 import { Deployment } from "../harness/deployment.js";
 import { openDescriptors, residentMiB } from "../harness/process-facts.js";
-import { linkMessage, SPICE_CHANNEL } from "../harness/spice-wire.js";
+import { clientLink, SPICE_CHANNEL } from "../harness/spice-wire.js";
 import type { Viewer, ViewerSocket } from "../harness/viewer.js";
 
 const SESSIONS = 100;
@@ -47,7 +47,7 @@ describe("Many viewers", function () {
   async function openMain(viewer: Viewer): Promise<ViewerSocket> {
     const socket = await viewer.connect();
     const before = display.channels;
-    socket.send(linkMessage({ type: SPICE_CHANNEL.main }));
+    socket.send(clientLink({ type: SPICE_CHANNEL.main }));
     await waitUntil(() => display.channels > before, { ms: 10_000, what: "main to reach the display" });
     return socket;
   }
@@ -60,7 +60,7 @@ describe("Many viewers", function () {
       const viewer = await deployment.openConsole(machine.uuid);
       sockets.push(await openMain(viewer));
       const more = await Promise.all(Array.from({ length: CHANNELS_EACH - 1 }, () => viewer.connect()));
-      for (const socket of more) socket.send(linkMessage({ type: SPICE_CHANNEL.display, connectionId: 1 }));
+      for (const socket of more) socket.send(clientLink({ type: SPICE_CHANNEL.display, connectionId: 1 }));
       sockets.push(...more);
     }
     const all = SESSIONS * CHANNELS_EACH;

@@ -10,7 +10,7 @@ import { silentLog } from "../../src/lib/log.js";
 import { FakeDisplay } from "../fakes/fake-display.js";
 import { Deployment } from "../harness/deployment.js";
 import type { LinkOptions } from "../harness/spice-wire.js";
-import { linkMessage, SPICE_CHANNEL } from "../harness/spice-wire.js";
+import { clientLink, SPICE_CHANNEL } from "../harness/spice-wire.js";
 import type { Viewer, ViewerSocket } from "../harness/viewer.js";
 import { postToken, refusalOf, tokenOf } from "../harness/viewer.js";
 
@@ -53,7 +53,7 @@ describe("Postgres is killed under viewers", function () {
   /** A channel that has carried something both ways. */
   async function join(link: LinkOptions): Promise<ViewerSocket> {
     const socket = await viewer.connect();
-    socket.send(linkMessage(link));
+    socket.send(clientLink(link));
     await echoes(socket);
     return socket;
   }

@@ -11,7 +11,7 @@ import { requireAddress } from "../../src/lib/listen-address.js";
 import { FakeDisplay } from "../fakes/fake-display.js";
 import { Deployment } from "../harness/deployment.js";
 import { openDescriptors, residentMiB } from "../harness/process-facts.js";
-import { linkMessage, SPICE_CHANNEL } from "../harness/spice-wire.js";
+import { clientLink, SPICE_CHANNEL } from "../harness/spice-wire.js";
 import { countWaiting, whileLocked } from "../harness/test-database.js";
 import { tunnelRequest } from "../harness/tunnel-client.js";
 import { postToken, tokenOf } from "../harness/viewer.js";
@@ -220,7 +220,7 @@ describe("Strangers knock", function () {
     const began = performance.now();
     const viewer = await deployment.openConsole(machine.uuid);
     const socket = await viewer.connect();
-    socket.send(linkMessage({ type: SPICE_CHANNEL.main }));
+    socket.send(clientLink({ type: SPICE_CHANNEL.main }));
     socket.send(Buffer.from("hello"));
     expect((await socket.read(5)).toString()).to.equal("hello");
     expect(performance.now() - began, "ms for a good viewer").to.be.below(GOOD_MS);

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { defineAndStart } from "../../demo/demo-machine.js";
 import { Deployment } from "../harness/deployment.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
-import { linkMessage, SPICE_CHANNEL } from "../harness/spice-wire.js";
+import { clientLink, SPICE_CHANNEL } from "../harness/spice-wire.js";
 import type { Viewer, ViewerSocket } from "../harness/viewer.js";
 import { refusalOf } from "../harness/viewer.js";
 
@@ -40,7 +40,7 @@ describe("A viewer misbehaves", function () {
     ["garbage", randomBytes(64)],
     ["an HTTP request", Buffer.from("GET / HTTP/1.1\r\nHost: a\r\n\r\n")],
     ["a link message that names a huge size", Buffer.from("524544510200000002000000ffffffff", "hex")],
-    ["a channel that needs a main of its own", linkMessage({ type: SPICE_CHANNEL.display, connectionId: 0 })],
+    ["a channel that needs a main of its own", clientLink({ type: SPICE_CHANNEL.display, connectionId: 0 })],
   ] as const) {
     it(`with ${what}`, async () => {
       const socket = await viewer.connect();
@@ -70,7 +70,7 @@ describe("A viewer misbehaves", function () {
     const { instanceUuid } = await deployment.sessionOf(viewer);
     const other = await deployment.openConsole(instanceUuid);
     const socket = await other.connect();
-    socket.send(linkMessage({ type: SPICE_CHANNEL.display, connectionId: 7 }));
+    socket.send(clientLink({ type: SPICE_CHANNEL.display, connectionId: 7 }));
     expect((await socket.ends()).code).to.equal(4400);
   });
 
