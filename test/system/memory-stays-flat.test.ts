@@ -12,7 +12,7 @@ const SAMPLES = 400;
 // On a machine that is busy otherwise it makes do with fewer.
 const MOST_MS = 30_000;
 // Little enough for garbage to be collected often; a leak of 1 KiB a console would not fit.
-const HEAP_MIB = 32;
+const HEAP_MIB = 48;
 const GROWTH_MIB = 8;
 const GROWTH_DESCRIPTORS = 4;
 
