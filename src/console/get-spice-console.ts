@@ -68,7 +68,9 @@ export class GetSpiceConsole {
     const placed = place(await access.require(request.instanceUuid, context), request.consoleType);
     const endpoint = await this.#askHost(placed, context);
     const { token, expiresAt } = await this.#authorize(placed, endpoint, context);
-    logAudit(this.#options.log, "issued", { ...auditLineFrom(context), instance: placed.instance.uuid });
+    const line = { ...auditLineFrom(context), instance: placed.instance.uuid };
+    // The row is written; the caller need not wait for its line in the log.
+    setImmediate(() => logAudit(this.#options.log, "issued", line));
     return { url: accessUrl(baseUrl, token), consoleType: placed.consoleType, expiresAt };
   }
 

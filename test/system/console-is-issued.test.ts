@@ -30,6 +30,13 @@ describe("a console is issued", function () {
     expect(seconds).to.be.within(590, 601);
   });
 
+  it("leaves a line in the log, as every audit event does", async () => {
+    const requestId = "issued-line";
+    await deployment.getConsole(machine.uuid, { headers: { "x-request-id": requestId } });
+    const line = await deployment.logged({ audit: "issued", requestId });
+    expect(line).to.include({ instance: machine.uuid, subject: "loopback", client: "127.0.0.1" });
+  });
+
   it("gives another token each time and leaves the first one usable", async () => {
     const urls = [await deployment.getConsole(machine.uuid), await deployment.getConsole(machine.uuid)].map((result) =>
       result.ok ? result.response.url : "",
