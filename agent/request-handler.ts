@@ -8,6 +8,7 @@ import {
   MAX_REQUEST_MS,
 } from "../src/lib/limits.js";
 import type { Log } from "../src/lib/log.js";
+import { Waiters } from "../src/lib/waiters.js";
 import type { AgentMetrics } from "./agent-metrics.js";
 import type { FailureLog } from "./failure-log.js";
 import { failure, failureNameOf } from "./messages.js";
@@ -35,7 +36,7 @@ export class RequestHandler {
   readonly #options: RequestHandlerOptions;
   readonly #inFlight = new Map<bigint, AbortController>();
   #draining = false;
-  #onIdle: (() => void)[] = [];
+  readonly #idle = new Waiters();
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
@@ -67,9 +68,8 @@ export class RequestHandler {
   }
 
   /** Resolves when nothing is in flight. */
-  idle(): Promise<void> {
-    if (this.#inFlight.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#onIdle.push(resolve));
+  async idle(): Promise<void> {
+    if (this.#inFlight.size > 0) await this.#idle.wait();
   }
 
   async #work(request: AgentRequest): Promise<void> {
@@ -87,7 +87,7 @@ export class RequestHandler {
       else this.#fail(request, error, began);
     }
     this.#inFlight.delete(request.id);
-    if (this.#inFlight.size === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    if (this.#inFlight.size === 0) this.#idle.wake();
   }
 
   #succeed(request: AgentRequest, result: Result, began: number): void {

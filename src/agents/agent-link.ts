@@ -12,6 +12,7 @@ import { waitAtMost } from "../lib/deadline.js";
 import { MAX_HOST_LENGTH, MAX_PORT, MAX_REQUEST_MS, MAX_REQUESTS_PER_AGENT } from "../lib/limits.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
 import { parseText } from "../lib/validate.js";
+import { Waiters } from "../lib/waiters.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import { errorFromFailure } from "./agent-failure.js";
 
@@ -71,7 +72,7 @@ export class AgentLink {
   readonly identity: AgentIdentity;
   readonly #options: AgentLinkOptions;
   readonly #pending = new Map<bigint, Pending>();
-  readonly #idle = new Set<() => void>();
+  readonly #idle = new Waiters();
   readonly #onClosed = new Set<() => void>();
   #lastId = 0n;
   #state: "open" | "draining" | "closed" = "open";
@@ -147,7 +148,7 @@ export class AgentLink {
     if (this.#state === "closed") return;
     this.#state = "draining";
     this.#options.send({ $case: "drain", drain });
-    if (this.#pending.size > 0) await new Promise<void>((resolve) => this.#idle.add(resolve));
+    if (this.#pending.size > 0) await this.#idle.wait();
     this.#options.end();
   }
 
@@ -194,7 +195,7 @@ export class AgentLink {
     } finally {
       this.#pending.delete(id);
       if (!answered && this.#state !== "closed") this.#options.send({ $case: "cancel", cancel: { id } });
-      if (this.#pending.size === 0) this.#wakeIdle();
+      if (this.#pending.size === 0) this.#idle.wake();
     }
   }
 
@@ -205,11 +206,6 @@ export class AgentLink {
     }
     if (this.#pending.size < MAX_REQUESTS_PER_AGENT) return;
     throw new ServiceError("LIMITED", `host ${host} has too many requests in flight`, { metadata: { host } });
-  }
-
-  #wakeIdle(): void {
-    for (const wake of this.#idle) wake();
-    this.#idle.clear();
   }
 }
 

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from "node:http";
 import type { ViewerContext } from "../console/viewer.js";
 import type { Log } from "../lib/log.js";
+import { Waiters } from "../lib/waiters.js";
 import { requestIdFrom } from "../rpc/request-context.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
@@ -53,7 +54,7 @@ export interface ViewerRequestsOptions {
 export class ViewerRequests {
   readonly #options: ViewerRequestsOptions;
   readonly #known = new WeakMap<IncomingMessage, ViewerRequest>();
-  readonly #idle = new Set<() => void>();
+  readonly #idle = new Waiters();
   #underWay = 0;
 
   constructor(options: ViewerRequestsOptions) {
@@ -74,14 +75,12 @@ export class ViewerRequests {
   finished(viewer: ViewerRequest, status: number | undefined): void {
     this.#write(viewer, status);
     this.#underWay -= 1;
-    if (this.#underWay > 0) return;
-    for (const wake of this.#idle) wake();
-    this.#idle.clear();
+    if (this.#underWay === 0) this.#idle.wake();
   }
 
   /** Resolves when no request is under way. */
   async idle(): Promise<void> {
-    if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.add(resolve));
+    if (this.#underWay > 0) await this.#idle.wait();
   }
 
   #write(viewer: ViewerRequest, status: number | undefined): void {

@@ -3,6 +3,7 @@
 import type { handleUnaryCall } from "@grpc/grpc-js";
 import type { Part } from "../lib/lifecycle.js";
 import { ServiceError } from "../lib/service-error.js";
+import { Waiters } from "../lib/waiters.js";
 import type { CallOptions } from "./call-report.js";
 import { contextOf, headerOf, reportCall } from "./call-report.js";
 import { MalformedMessage } from "./malformed-message.js";
@@ -19,7 +20,7 @@ export type UnaryMethod<Request, Response> = (request: Request, context: Request
  */
 export class UnaryHandlers implements Part {
   readonly #options: CallOptions;
-  readonly #idle = new Set<() => void>();
+  readonly #idle = new Waiters();
   #running = 0;
   #draining = false;
 
@@ -35,7 +36,7 @@ export class UnaryHandlers implements Part {
   /** Resolves when no call runs; the deadlines of the calls bound it. */
   async stop(): Promise<void> {
     this.#draining = true;
-    if (this.#running > 0) await new Promise<void>((resolve) => this.#idle.add(resolve));
+    if (this.#running > 0) await this.#idle.wait();
   }
 
   /** A handler for `name`, the RPC's own name in logs and metrics. */
@@ -83,12 +84,7 @@ export class UnaryHandlers implements Part {
       return await method(request, context);
     } finally {
       this.#running -= 1;
-      if (this.#running === 0) this.#wakeIdle();
+      if (this.#running === 0) this.#idle.wake();
     }
-  }
-
-  #wakeIdle(): void {
-    for (const wake of this.#idle) wake();
-    this.#idle.clear();
   }
 }

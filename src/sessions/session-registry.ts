@@ -18,6 +18,7 @@ import {
   SESSION_SYNC_MS,
 } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
+import { Waiters } from "../lib/waiters.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { ChannelClose, ChannelRequest, ChannelStore } from "./channel-store.js";
 import { logClosedChannels } from "./channel-store.js";
@@ -55,7 +56,7 @@ export class SessionRegistry implements Part {
   /** Closed channels of which Postgres does not know yet. */
   readonly #closed = new Map<LocalChannel, ChannelEndReason>();
   readonly #stopping = new AbortController();
-  readonly #idle = new Set<() => void>();
+  readonly #idle = new Waiters();
   #loop: Promise<void> | undefined;
   #writing: Promise<void> | undefined;
   #leaving = false;
@@ -127,8 +128,7 @@ export class SessionRegistry implements Part {
     this.#closed.set(channel, reason);
     void this.#writeClosed();
     if (this.#channels.size > 0) return;
-    for (const wake of this.#idle) wake();
-    this.#idle.clear();
+    this.#idle.wake();
   }
 
   /** A session has ended: its channels here close. */
@@ -154,7 +154,7 @@ export class SessionRegistry implements Part {
 
   /** Resolves when no channel is open here. */
   async idle(): Promise<void> {
-    if (this.#channels.size > 0) await new Promise<void>((resolve) => this.#idle.add(resolve));
+    if (this.#channels.size > 0) await this.#idle.wait();
   }
 
   /** Writes what is to be written, and closes what ended elsewhere. Fails never: what could not be written waits. */

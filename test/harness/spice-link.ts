@@ -4,6 +4,7 @@ import { linkMessage } from "./spice-messages.js";
 import { within } from "./within.js";
 
 const MAGIC = "REDQ";
+
 /** Greets a SPICE server and returns the first four bytes of its answer, which are "REDQ" from a real one. */
 export async function greetSpice(socket: Socket): Promise<string> {
   const answer = new Promise<string>((resolve, reject) => {
