@@ -5,7 +5,7 @@ const ranks = [
   ["lib"],
   ["config", "telemetry"],
   ["rpc", "db"],
-  ["audit"],
+  ["audit", "http"],
   ["tokens", "instances", "agents", "policy", "sessions", "consoleauth"],
   ["displays"],
   ["console"],

@@ -24,6 +24,13 @@ export const controllerSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  gateway: z
+    .strictObject({
+      listen: loopbackAddress()
+        .optional()
+        .describe("Where the REST API for clients of Nova listens, usually 127.0.0.1:8774; unset = there is none."),
+    })
+    .prefault({}),
   proxy: z
     .strictObject({
       listen: loopbackAddress()
@@ -40,6 +47,13 @@ export const controllerSchema = z.strictObject({
         .default([])
         .describe(
           "Addresses or networks (10.0.0.0/8) of balancers whose X-Forwarded-For, -Proto and -Host are believed.",
+        ),
+      web: z
+        .string()
+        .min(1)
+        .default("/usr/share/spice-html5")
+        .describe(
+          "The folder of the page that opens consoles where console.compat_tokens is on (Nova: [DEFAULT] web).",
         ),
       drain_seconds: z
         .int()
@@ -58,6 +72,12 @@ export const controllerSchema = z.strictObject({
         .default([])
         .describe(
           "Other origins (https://dashboard.example) whose scripts may open and end consoles here; links and frames need none.",
+        ),
+      compat_tokens: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Whether viewers made for Nova's proxy may enter with ?token=; each token then opens its console until it expires.",
         ),
     })
     .prefault({}),
@@ -109,11 +129,14 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
   spice: z
     .strictObject({
-      html5proxy_base_url: z
-        .string()
-        .default("http://127.0.0.1:6082/console")
-        .refine(isPlainUrl, "must be an http or https URL without query and fragment")
-        .describe("What console URLs begin with: the address of proxy.listen as browsers see it, and /console."),
+      html5proxy_base_url: plainUrl()
+        .optional()
+        .describe(
+          "What console URLs begin with: the address of proxy.listen as browsers see it, and /console; unset = http://127.0.0.1:6082/console, with console.compat_tokens http://127.0.0.1:6082/spice_auto.html.",
+        ),
+      spice_direct_proxy_base_url: plainUrl()
+        .default("http://127.0.0.1:13002/nova")
+        .describe("What the URLs of spice-direct consoles begin with: the address of a native SPICE proxy."),
     })
     .prefault({}),
   consoleauth: z
@@ -128,10 +151,43 @@ export const controllerSchema = z.strictObject({
         .boolean()
         .default(false)
         .describe("Whether a session ends when the URL it came from would have expired."),
+      address: loopbackAddress()
+        .optional()
+        .describe(
+          "Where `spicegate consoleauth` answers, for workarounds.enable_consoleauth; unset = this controller keeps those tokens itself.",
+        ),
+      listen: loopbackAddress().default("127.0.0.1:50054").describe("Where `spicegate consoleauth` listens."),
+    })
+    .prefault({}),
+  workarounds: z
+    .strictObject({
+      enable_consoleauth: z
+        .boolean()
+        .default(false)
+        .describe("Whether tokens are kept in, and taken from, the legacy store too, while a deployment moves over."),
+    })
+    .prefault({}),
+  cache: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(false)
+        .describe("Whether the legacy store is memcached; otherwise one process keeps it in its memory."),
+      memcache_servers: z
+        .array(loopbackAddress())
+        .min(1)
+        .default(["127.0.0.1:11211"])
+        .describe("The memcached servers of the legacy store."),
     })
     .prefault({}),
   identity: z
     .strictObject({
+      trust_loopback: z
+        .boolean()
+        .default(true)
+        .describe(
+          "Whether callers on this machine are identity.loopback_caller, over REST with any token; otherwise all are refused.",
+        ),
       loopback_caller: z
         .strictObject({
           subject: z.string().min(1).default("loopback").describe("Name of the caller in logs and audit."),
@@ -169,15 +225,25 @@ export const controllerSchema = z.strictObject({
 });
 
 /** The checked configuration; `database.password` comes from its file. */
-export type ControllerConfig = Omit<z.infer<typeof controllerSchema>, "database"> & {
+export type ControllerConfig = Omit<Settings, "database" | "spice"> & {
   readonly database: { readonly url: string; readonly password: string | undefined };
+  readonly spice: Settings["spice"] & { readonly html5proxy_base_url: string };
 };
+
+type Settings = z.infer<typeof controllerSchema>;
 
 /** Reads and checks the controller's configuration. Throws ConfigError. */
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
   const { url, password_file: passwordFile } = config.database;
-  return { ...config, database: { url, password: passwordFile === undefined ? undefined : readSecret(passwordFile) } };
+  const password = passwordFile === undefined ? undefined : readSecret(passwordFile);
+  const page = config.console.compat_tokens ? "spice_auto.html" : "console";
+  const { html5proxy_base_url: baseUrl = `http://127.0.0.1:6082/${page}` } = config.spice;
+  return {
+    ...config,
+    database: { url, password },
+    spice: { ...config.spice, html5proxy_base_url: baseUrl },
+  };
 }
 
 function readSecret(file: string): string {
@@ -204,6 +270,11 @@ function isNetwork(text: string): boolean {
   const family = isIP(address);
   if (family === 0 || rest.length > 0) return false;
   return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}
+
+/** A URL that a token can be appended to. */
+function plainUrl(): z.ZodString {
+  return z.string().refine(isPlainUrl, "must be an http or https URL without query and fragment");
 }
 
 function isPlainUrl(text: string): boolean {

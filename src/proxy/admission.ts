@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What must hold before a use case is asked, the same for requests and for WebSockets.
 import type { RefusalNotes } from "../console/viewer.js";
+import type { HttpRequest } from "../http/http-requests.js";
 import { ServiceError } from "../lib/service-error.js";
-import { sessionNotFound } from "./http-problem.js";
 import type { OriginRule } from "./origin-rule.js";
 import { readProof } from "./session-cookie.js";
-import type { ViewerRequest } from "./viewer-request.js";
 
 /** What admission goes by. */
 export interface AdmissionOptions {
@@ -17,7 +16,7 @@ export interface AdmissionOptions {
 
 /** Who wants something, and of which session. */
 export interface Attempt {
-  readonly viewer: ViewerRequest;
+  readonly viewer: HttpRequest;
   readonly sessionId?: string | undefined;
 }
 
@@ -54,6 +53,14 @@ export class Admission {
     this.#options.refusals.note(error, { sessionId }, viewer);
     throw error;
   }
+}
+
+/** The one answer to whoever cannot prove a session, whether it exists or not. */
+export function sessionNotFound(): ServiceError {
+  return new ServiceError(
+    "SESSION_NOT_FOUND",
+    "there is no such session, or it is not yours; ask for a new console URL",
+  );
 }
 
 /** The same words whether nobody has such a session or somebody else has. */

@@ -6,15 +6,16 @@ import type { Duplex } from "node:stream";
 import type { ServerOptions, WebSocket } from "ws";
 import { WebSocketServer } from "ws";
 import type { ViewerChannel, ViewerSessions } from "../console/viewer.js";
+import { HttpProblem, notFound, problemFrom } from "../http/http-problem.js";
+import type { HttpRequest, HttpRequests } from "../http/http-requests.js";
+import type { Upgrades } from "../http/http-server.js";
+import { sendRaw } from "../http/raw-response.js";
 import { MAX_UPGRADES_UNDER_WAY } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
-import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
 import { isSessionId } from "../sessions/session-proof.js";
 import type { Admission } from "./admission.js";
 import { withoutHints } from "./admission.js";
-import { HttpProblem, notFound, problemFrom } from "./http-problem.js";
-import { refuseRaw } from "./raw-response.js";
-import type { ViewerRequest, ViewerRequests } from "./viewer-request.js";
+import { problemBody } from "./viewer-json.js";
 
 /** A viewer's connection that was let in. */
 export interface AcceptedViewer {
@@ -27,7 +28,7 @@ export interface AcceptedViewer {
 /** What upgrades need. */
 export interface ChannelUpgradesOptions {
   readonly sessions: ViewerSessions;
-  readonly requests: ViewerRequests;
+  readonly requests: HttpRequests;
   readonly admission: Admission;
   /** Of every refusal. */
   readonly headers: Readonly<Record<string, string>>;
@@ -44,7 +45,7 @@ const WEBSOCKET_KEY = /^[0-9a-z+/]{22}==$/i;
 const TOKEN = /^[\w!#$%&'*+\-.^`|~]+$/;
 
 /** Answers the upgrades of an HTTP server. */
-export class ChannelUpgrades {
+export class ChannelUpgrades implements Upgrades {
   readonly #options: ChannelUpgradesOptions;
   readonly #sockets = new Set<Duplex>();
   readonly #webSockets: WebSocketServer;
@@ -58,7 +59,8 @@ export class ChannelUpgrades {
       handleProtocols: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false),
     });
     this.#webSockets.on("headers", (lines, request) => {
-      lines.push(`${REQUEST_ID_HEADER}: ${options.requests.of(request).requestId}`);
+      const { requests } = options;
+      for (const [name, id] of Object.entries(requests.idHeaders(requests.of(request)))) lines.push(`${name}: ${id}`);
     });
     // ws would answer by itself and leave the socket half open.
     this.#webSockets.on("wsClientError", (_error, socket) => socket.destroy());
@@ -80,7 +82,7 @@ export class ChannelUpgrades {
   }
 
   /** Apart from the rest, so that a connection keeps nothing of its request for as long as it lives. */
-  #watch(socket: Duplex, viewer: ViewerRequest): void {
+  #watch(socket: Duplex, viewer: HttpRequest): void {
     this.#sockets.add(socket);
     socket.once("close", () => {
       this.#sockets.delete(socket);
@@ -94,7 +96,7 @@ export class ChannelUpgrades {
   }
 
   /** Throws what speaks against the channel, or opens it. */
-  async #admit(request: IncomingMessage, viewer: ViewerRequest): Promise<ViewerChannel> {
+  async #admit(request: IncomingMessage, viewer: HttpRequest): Promise<ViewerChannel> {
     const { sessions, admission } = this.#options;
     const { headers } = request;
     const sessionId = sessionOf(request.url);
@@ -124,12 +126,16 @@ export class ChannelUpgrades {
     void runViewer({ webSocket, socket, channel });
   }
 
-  #refuse(socket: Duplex, viewer: ViewerRequest, thrown: unknown): void {
+  #refuse(socket: Duplex, viewer: HttpRequest, thrown: unknown): void {
     const { requests, headers } = this.#options;
     const problem = problemFrom(thrown);
     viewer.problem = problem;
     requests.finished(viewer, problem.status);
-    refuseRaw(socket, problem, { ...headers, [REQUEST_ID_HEADER]: viewer.requestId }, viewer.requestId);
+    sendRaw(socket, {
+      status: problem.status,
+      headers: { ...headers, ...requests.idHeaders(viewer), ...problem.headers },
+      body: problemBody(problem, viewer.requestId),
+    });
   }
 }
 
@@ -137,7 +143,7 @@ interface Admitted {
   readonly request: IncomingMessage;
   readonly socket: Duplex;
   readonly head: Buffer;
-  readonly viewer: ViewerRequest;
+  readonly viewer: HttpRequest;
   readonly channel: ViewerChannel;
 }
 

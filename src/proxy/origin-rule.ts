@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which web pages may act on a session. Cookies alone do not tell: another port of this host is the same site, and a
 // browser sends our cookie from there. So the full origin decides: scheme, host and port.
+import { isHost } from "../http/trusted-proxies.js";
 
-const HOST = /^(?:\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::[0-9]{1,5})?$/i;
 const ORIGIN = /^(https?):\/\/(.*)$/is;
 
 /** What the rule goes by. */
@@ -30,11 +30,6 @@ export class OriginRule {
     if (origin === undefined) return false;
     return this.#allowed.has(origin) || origin === parseOrigin(`${own.scheme}://${own.host}`);
   }
-}
-
-/** True for a name, an IPv4 or a bracketed IPv6 address, each with or without a port. */
-export function isHost(text: string): boolean {
-  return HOST.test(text);
 }
 
 /** An origin in the one form that browsers send: lower case, without the scheme's own port. Undefined for all else, "null" too. */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { RouteHandlerMethod } from "fastify";
+import { notFound } from "../http/http-problem.js";
 import { ASSET_MAX_AGE_S } from "../lib/limits.js";
-import { notFound } from "./http-problem.js";
 import type { PageFiles } from "./page-files.js";
-import { sessionIn } from "./proxy-routes.js";
 import { sendFile } from "./send-file.js";
+import { sessionIn } from "./session-handlers.js";
 
 /** Sends the page. It knows nothing of sessions: the same bytes for everybody. */
 export function sendPage({ page }: PageFiles): RouteHandlerMethod {

@@ -1,75 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, RouteHandlerMethod } from "fastify";
-import { METHODS } from "node:http";
+// What the proxy answers, address by address. WebSockets are not here: fastify does not see upgrades.
+import type { onRequestHookHandler, RouteHandlerMethod } from "fastify";
+import { notFound } from "../http/http-problem.js";
+import type { Route } from "../http/routes.js";
+import { MAX_TOKEN_LENGTH } from "../lib/limits.js";
 import { isSessionId } from "../sessions/session-proof.js";
-import { HttpProblem, notFound, problemFrom } from "./http-problem.js";
-import type { ViewerRequests } from "./viewer-request.js";
+import type { Readiness } from "../telemetry/readiness.js";
+import { redirectToPage, sendAsset, sendPage } from "./page-handlers.js";
+import type { PageFiles } from "./page-files.js";
+import type { SessionHandlerOptions } from "./session-handlers.js";
+import {
+  endSession,
+  originGuard,
+  redeemToken,
+  refuseWithoutUpgrade,
+  sessionIn,
+  tellStatus,
+} from "./session-handlers.js";
 
-/** One method of an address: what must hold before its body is read, and the answer. */
-export interface MethodRoute {
-  readonly handler: RouteHandlerMethod;
-  readonly guards?: readonly onRequestHookHandler[];
-  /** A JSON schema. */
-  readonly body?: object;
+/** What the addresses need. */
+export interface ProxyRoutesOptions extends SessionHandlerOptions {
+  readonly files: PageFiles;
+  readonly readiness: Readiness;
 }
 
-/** An address and its methods. HEAD comes with GET. */
-export interface ProxyRoute {
-  /** With the session as ":session" and a file as "*". */
-  readonly url: string;
-  readonly methods: Readonly<Partial<Record<"GET" | "POST" | "DELETE", MethodRoute>>>;
-}
-
-const SESSION = ":session";
-
-/** Adds an address; each method that it does not have is answered 405, with those that it has. */
-export function addRoute(app: FastifyInstance, { url, methods }: ProxyRoute): void {
-  const shape = url.includes(SESSION) ? [requireSessionShape] : [];
-  const served = Object.keys(methods).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
-  for (const [name, { handler, guards = [], body }] of Object.entries(methods)) {
-    const method = name === "GET" ? ["GET", "HEAD"] : name;
-    const schema = body === undefined ? {} : { body };
-    app.route({ method, url, handler, onRequest: [...shape, ...guards], schema });
-  }
-  const { guard, handler } = methodNotAllowed(served);
-  const method = app.supportedMethods.filter((name) => !served.includes(name));
-  app.route({ method, url, handler, onRequest: [...shape, guard] });
-}
-
-/** Refuses before the body is read: what is in it does not matter. */
-function methodNotAllowed(served: readonly string[]): { guard: onRequestHookHandler; handler: RouteHandlerMethod } {
-  const headers = { allow: served.join(", ") };
-  const problem = new HttpProblem(405, "METHOD_NOT_ALLOWED", "this address is not for this method", { headers });
-  return {
-    guard: (_request, _reply, done) => done(problem),
-    handler: () => Promise.reject(problem),
-  };
-}
-
-/** Lets fastify know every method that node:http knows, so that each is answered in our words. */
-export function knowAllMethods(app: FastifyInstance): void {
-  for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
-}
-
-/** The session that a request names; its shape has been checked. */
-export function sessionIn(request: FastifyRequest): string {
-  return (request.params as { readonly session: string }).session;
-}
-
-/** Answers with a problem, and has it logged. */
-export function refuse(requests: ViewerRequests, request: FastifyRequest, reply: FastifyReply, thrown: unknown): void {
-  const problem = problemFrom(thrown);
-  const viewer = requests.of(request.raw);
-  viewer.problem = problem;
-  void reply.code(problem.status).headers(problem.headers).send(problem.body(viewer.requestId));
-}
-
-/** The address without what a viewer put in it. */
-export function routeOf(request: FastifyRequest): string {
-  if (request.is404) return "unknown";
-  return (request.routeOptions.url ?? "unknown").replace(SESSION, "{session}").replace("*", "{file}");
-}
+const TOKEN_BODY = {
+  type: "object",
+  required: ["token"],
+  additionalProperties: false,
+  properties: { token: { type: "string", minLength: 1, maxLength: MAX_TOKEN_LENGTH } },
+};
 
 const requireSessionShape: onRequestHookHandler = (request, _reply, done) => {
   done(isSessionId(sessionIn(request)) ? undefined : notFound());
 };
+
+/** Every address of the proxy. */
+export function proxyRoutes(options: ProxyRoutesOptions): Route[] {
+  const { files, readiness } = options;
+  const page = { handler: sendPage(files) };
+  const guards = [originGuard(options)];
+  const ofSession = { guards: [requireSessionShape] };
+  const redeem = { handler: redeemToken(options), guards, body: TOKEN_BODY };
+  const end = { handler: endSession(options), guards };
+  return [
+    { url: "/console", methods: { GET: page } },
+    { url: "/console/", methods: { GET: page } },
+    { url: "/assets/*", methods: { GET: { handler: sendAsset(files) } } },
+    { url: "/api/sessions", methods: { POST: redeem } },
+    { ...ofSession, url: "/s/:session", methods: { GET: { handler: redirectToPage } } },
+    { ...ofSession, url: "/s/:session/", methods: { GET: page, DELETE: end } },
+    { ...ofSession, url: "/s/:session/status", methods: { GET: { handler: tellStatus(options) } } },
+    { ...ofSession, url: "/s/:session/channel", methods: { GET: { handler: refuseWithoutUpgrade } } },
+    { url: "/healthz", methods: { GET: { handler: () => "ok\n" } } },
+    { url: "/readyz", methods: { GET: { handler: tellReadiness(readiness) } } },
+  ];
+}
+
+/** As on the telemetry endpoint, for balancers that see only this one. */
+function tellReadiness(readiness: Readiness): RouteHandlerMethod {
+  return (_request, reply) => {
+    const ready = readiness.isReady();
+    return reply.code(ready ? 200 : 503).send({ ready, conditions: readiness.conditions() });
+  };
+}

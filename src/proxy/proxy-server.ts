@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The entrance for browsers: the page, its sessions and their WebSockets, over HTTP/1.1 in the clear. It knows neither
 // what a session is stored in nor what a display speaks.
-import type { FastifyInstance } from "fastify";
-import type { RequestListener, Server } from "node:http";
 import type { Redeeming, RefusalNotes, ViewerSessions } from "../console/viewer.js";
-import { waitAtMost } from "../lib/deadline.js";
+import { HttpRequests } from "../http/http-requests.js";
+import { HttpServer } from "../http/http-server.js";
+import { TrustedProxies } from "../http/trusted-proxies.js";
 import type { Part } from "../lib/lifecycle.js";
-import { listen, portOf } from "../lib/listen.js";
-import { HTTP_KEEP_ALIVE_MS, HTTP_REQUEST_MS, MAX_REQUEST_MS } from "../lib/limits.js";
+import { MAX_REDEEM_BODY_BYTES } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
@@ -16,13 +15,11 @@ import type { Readiness } from "../telemetry/readiness.js";
 import { Admission } from "./admission.js";
 import type { ChannelUpgradesOptions } from "./channel-upgrades.js";
 import { ChannelUpgrades } from "./channel-upgrades.js";
-import { createHttpListener } from "./http-listener.js";
 import { OriginRule } from "./origin-rule.js";
 import { PAGE_FOLDER, readPageFiles } from "./page-files.js";
-import { createProxyApp } from "./proxy-app.js";
+import { proxyRoutes } from "./proxy-routes.js";
 import { securityHeaders } from "./security-headers.js";
-import { TrustedProxies } from "./trusted-proxies.js";
-import { ViewerRequests } from "./viewer-request.js";
+import { problemBody } from "./viewer-json.js";
 
 /** What the proxy is made from. */
 export interface ProxyServerOptions {
@@ -47,108 +44,54 @@ export interface ProxyServerOptions {
   readonly finishMs?: number;
 }
 
+/** How requests of browsers are named. */
+const REQUEST_IDS = { headers: [REQUEST_ID_HEADER], prefix: "" };
+
 /**
  * Serves browsers. Open channels are closed before its stop, by whoever runs the sessions. Stop refuses what is new with
  * DRAINING, lets requests that run finish, and cuts whatever is left: it always ends.
  */
 export class ProxyServer implements Part {
-  readonly #options: ProxyServerOptions;
-  readonly #requests: ViewerRequests;
-  readonly #admission: Admission;
-  readonly #headers: Readonly<Record<string, string>>;
-  readonly #upgrades: ChannelUpgrades;
-  #server: Server | undefined;
-  #app: FastifyInstance | undefined;
-  #stopping: Promise<void> | undefined;
+  readonly #server: HttpServer;
 
   constructor(options: ProxyServerOptions) {
-    const { log, metrics, sessions, runViewer, webSockets } = options;
-    const { refusals, allowedOrigins, frameAncestors, trustedProxies } = options;
-    this.#options = options;
-    this.#requests = new ViewerRequests({ log, metrics, proxies: new TrustedProxies(trustedProxies) });
-    const origins = new OriginRule({ allowed: allowedOrigins, required: frameAncestors.length > 0 });
-    const draining = (): boolean => this.#stopping !== undefined;
-    this.#admission = new Admission({ origins, draining, refusals });
-    this.#headers = securityHeaders(frameAncestors);
-    this.#upgrades = new ChannelUpgrades({
-      sessions,
-      runViewer,
-      webSockets,
-      requests: this.#requests,
-      admission: this.#admission,
-      headers: this.#headers,
+    const { listen, log, metrics, redeeming, sessions, refusals, readiness, runViewer, webSockets } = options;
+    const { allowedOrigins, frameAncestors, trustedProxies, pageFolder = PAGE_FOLDER, requestMs, finishMs } = options;
+    const proxies = new TrustedProxies(trustedProxies);
+    const seconds = metrics.proxySeconds;
+    const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: true, log, seconds });
+    const framed = frameAncestors.length > 0;
+    const origins = new OriginRule({ allowed: allowedOrigins, required: framed });
+    const draining = (): boolean => this.#server.stopping;
+    const admission = new Admission({ origins, draining, refusals });
+    const headers = securityHeaders(frameAncestors);
+    const handlers = { redeeming, sessions, readiness, requests, admission, framed };
+    this.#server = new HttpServer({
+      name: "proxy",
+      listen,
+      routes: () => proxyRoutes({ ...handlers, files: readPageFiles(pageFolder) }),
+      requests,
+      problemBody,
+      headers,
+      maxBodyBytes: MAX_REDEEM_BODY_BYTES,
+      upgrades: new ChannelUpgrades({ sessions, runViewer, webSockets, requests, admission, headers }),
+      log,
+      requestMs,
+      finishMs,
     });
   }
 
   /** The port it listens on, of use where the setting was 0. */
   get port(): number {
-    return portOf(this.#server);
+    return this.#server.port;
   }
 
-  async start(): Promise<void> {
-    const { listen: at, log } = this.#options;
-    this.#app = this.#createApp();
-    await this.#app.ready();
-    const server = this.#app.server;
-    this.#server = server;
-    server.on("upgrade", (request, socket, head) => this.#upgrades.handle(request, socket, head));
-    await listen(server, { name: "proxy", at, log });
+  start(): Promise<void> {
+    return this.#server.start();
   }
 
   /** A second call waits for the first. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
-    return this.#stopping;
-  }
-
-  async #stop(): Promise<void> {
-    const server = this.#server;
-    if (!server?.listening) return;
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    await this.#answerTheRest();
-    server.closeAllConnections();
-    // The server no longer knows the connections that became WebSockets, but waits for their end.
-    this.#upgrades.destroyAll();
-    await closed;
-    await this.#app?.close();
-  }
-
-  /** A token may be used up by now: its viewer should hear of the session. */
-  async #answerTheRest(): Promise<void> {
-    const { finishMs = MAX_REQUEST_MS, log } = this.#options;
-    const expired = (): Error => new Error(`requests still run after ${finishMs} ms`);
-    try {
-      await waitAtMost({ ms: finishMs, expired }, () => this.#requests.idle());
-    } catch (error) {
-      log.warn({ err: error }, "proxy cuts requests");
-    }
-  }
-
-  #createApp(): FastifyInstance {
-    const { redeeming, sessions, readiness, frameAncestors, pageFolder = PAGE_FOLDER } = this.#options;
-    return createProxyApp({
-      redeeming,
-      sessions,
-      readiness,
-      requests: this.#requests,
-      admission: this.#admission,
-      framed: frameAncestors.length > 0,
-      files: readPageFiles(pageFolder),
-      createServer: (answer) => this.#createServer(answer),
-    });
-  }
-
-  #createServer(answer: RequestListener): Server {
-    const requestMs = this.#options.requestMs ?? HTTP_REQUEST_MS;
-    const options = { headers: this.#headers, requestMs, keepAliveMs: HTTP_KEEP_ALIVE_MS };
-    return createHttpListener(options, (request, response) => {
-      const viewer = this.#requests.of(request);
-      response.setHeader(REQUEST_ID_HEADER, viewer.requestId);
-      response.once("close", () => {
-        if (!response.writableFinished) viewer.leave();
-        this.#requests.finished(viewer, response.writableFinished ? response.statusCode : undefined);
-      });
-      answer(request, response);
-    });
+    return this.#server.stop();
   }
 }

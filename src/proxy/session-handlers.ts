@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FastifyRequest, onRequestHookHandler, RouteHandlerMethod } from "fastify";
 import type { Redeeming, ViewerSessions } from "../console/viewer.js";
+import { HttpProblem, problemFrom } from "../http/http-problem.js";
+import type { HttpRequests } from "../http/http-requests.js";
 import type { Admission, Attempt } from "./admission.js";
-import { withoutHints } from "./admission.js";
-import { HttpProblem, problemFrom, sessionNotFound } from "./http-problem.js";
-import { sessionIn } from "./proxy-routes.js";
+import { sessionNotFound, withoutHints } from "./admission.js";
 import { readProof, writeSessionCookie } from "./session-cookie.js";
 import { openedJson, refusedJson, statusJson } from "./viewer-json.js";
-import type { ViewerRequests } from "./viewer-request.js";
 
 /** What the handlers of sessions need. */
 export interface SessionHandlerOptions {
   readonly redeeming: Redeeming;
   readonly sessions: ViewerSessions;
-  readonly requests: ViewerRequests;
+  readonly requests: HttpRequests;
   readonly admission: Admission;
   /** Whether pages of other sites may frame the console. */
   readonly framed: boolean;
@@ -78,7 +77,12 @@ export const refuseWithoutUpgrade: RouteHandlerMethod = () => {
   throw new HttpProblem(426, "INVALID_ARGUMENT", message, { headers: { upgrade: "websocket" } });
 };
 
-function attemptOf(requests: ViewerRequests, request: FastifyRequest): Attempt {
+/** The session that a request names. */
+export function sessionIn(request: FastifyRequest): string {
+  return (request.params as { readonly session: string }).session;
+}
+
+function attemptOf(requests: HttpRequests, request: FastifyRequest): Attempt {
   const { session } = request.params as { readonly session?: string };
   return { viewer: requests.of(request.raw), sessionId: session };
 }

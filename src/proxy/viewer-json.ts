@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The words between the proxy and its page.
 import type { SessionStatus } from "../console/viewer.js";
+import type { HttpProblem, ProblemBody } from "../http/http-problem.js";
 import type { Session } from "../sessions/session.js";
-import type { HttpProblem } from "./http-problem.js";
 
 /** The answer to a token. */
 export function openedJson(session: Session): object {
@@ -28,6 +28,10 @@ export function statusJson(status: SessionStatus): object {
     draining,
   };
 }
+
+/** A refusal. Without a time to wait that field is left out. */
+export const problemBody: ProblemBody = ({ reason, message, retryMs }, requestId) =>
+  JSON.stringify({ reason, message, request_id: requestId, retry_after_ms: retryMs });
 
 /** Why nothing can be said of a session. */
 export function refusedJson({ reason, message }: HttpProblem): object {

@@ -18,8 +18,8 @@ export interface RequestContext {
 
 const REQUEST_ID = /^[\x21-\x7e]+$/;
 
-/** The caller's request id where it is printable ASCII and not too long, else one of our own. */
-export function requestIdFrom(given: string | Buffer | undefined): string {
+/** The caller's request id where it is printable ASCII and not too long, else one of our own with that prefix. */
+export function requestIdFrom(given: string | Buffer | undefined, prefix = ""): string {
   const text = typeof given === "string" ? given : "";
-  return text.length <= MAX_REQUEST_ID_LENGTH && REQUEST_ID.test(text) ? text : randomUUID();
+  return text.length <= MAX_REQUEST_ID_LENGTH && REQUEST_ID.test(text) ? text : prefix + randomUUID();
 }

@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { isIP } from "node:net";
-import { TrustedProxies } from "../../../src/proxy/trusted-proxies.js";
+import { isHost, TrustedProxies } from "../../../src/http/trusted-proxies.js";
 
 describe("TrustedProxies", () => {
   const proxies = new TrustedProxies(["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]);
@@ -74,5 +74,14 @@ describe("TrustedProxies", () => {
         expect(isIP(seen.clientAddress)).to.not.equal(0);
       }),
     );
+  });
+});
+
+describe("isHost", () => {
+  it("knows a host from an address in disguise", () => {
+    for (const host of ["a", "a.b-c:1", "10.0.0.1:80", "[::1]", "[2001:db8::1]:8080"])
+      expect(isHost(host), host).to.equal(true);
+    for (const host of ["", ":80", "a:", "a:b", "a/b", "::1", "[::1", "a,b", " a", "a\n"])
+      expect(isHost(host), host).to.equal(false);
   });
 });

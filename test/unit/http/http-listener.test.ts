@@ -5,7 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { silentLog } from "../../../src/lib/log.js";
 import { until, within } from "../../harness/within.js";
-import { firstBytes, ProxyUnderTest, received } from "./proxy-harness.js";
+import { firstBytes, ProxyUnderTest, received } from "../proxy/proxy-harness.js";
 
 const REQUEST_MS = 300;
 

@@ -2,7 +2,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { BlockList, isIP } from "node:net";
 import { parseAddress } from "../lib/listen-address.js";
-import { isHost } from "./origin-rule.js";
 
 /** Who asks, and under which name it found us. */
 export interface Forwarded {
@@ -13,6 +12,7 @@ export interface Forwarded {
   readonly host: string;
 }
 
+const HOST = /^(?:\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::[0-9]{1,5})?$/i;
 const MAPPED_IPV4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 /**
@@ -62,6 +62,11 @@ export class TrustedProxies {
     const family = isIP(address);
     return family !== 0 && this.#networks.check(address, family === 6 ? "ipv6" : "ipv4");
   }
+}
+
+/** True for a name, an IPv4 or a bracketed IPv6 address, each with or without a port. */
+export function isHost(text: string): boolean {
+  return HOST.test(text);
 }
 
 /** An IP address without a zone, an IPv4 one in its short form; undefined for anything else. */

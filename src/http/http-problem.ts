@@ -21,8 +21,9 @@ export class HttpProblem extends Error {
   readonly status: number;
   readonly reason: HttpReason;
   readonly metadata: Readonly<Record<string, string>>;
+  /** After how many milliseconds another try may help. */
+  readonly retryMs: number | undefined;
   readonly #headers: Readonly<Record<string, string>>;
-  readonly #retryMs: number | undefined;
 
   constructor(status: number, reason: HttpReason, message: string, options: HttpProblemOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -30,34 +31,22 @@ export class HttpProblem extends Error {
     this.reason = reason;
     this.metadata = options.metadata ?? {};
     this.#headers = options.headers ?? {};
-    this.#retryMs = options.retryMs;
+    this.retryMs = options.retryMs;
   }
 
   /** Its headers, in lower case. */
   get headers(): Record<string, string> {
     const type = { "content-type": "application/json; charset=utf-8", ...this.#headers };
-    return this.#retryMs === undefined ? type : { ...type, "retry-after": String(Math.ceil(this.#retryMs / 1_000)) };
-  }
-
-  /** Its body: JSON. */
-  body(requestId: string): string {
-    const { reason, message } = this;
-    // Without a time to wait the field is left out.
-    return JSON.stringify({ reason, message, request_id: requestId, retry_after_ms: this.#retryMs });
+    return this.retryMs === undefined ? type : { ...type, "retry-after": String(Math.ceil(this.retryMs / 1_000)) };
   }
 }
+
+/** The body of a problem, JSON in the words of an entrance. */
+export type ProblemBody = (problem: HttpProblem, requestId: string) => string;
 
 /** An address where nothing is. */
 export function notFound(): HttpProblem {
   return new HttpProblem(404, "NOT_FOUND", "there is nothing at this address");
-}
-
-/** The one answer to whoever cannot prove a session, whether it exists or not. */
-export function sessionNotFound(): ServiceError {
-  return new ServiceError(
-    "SESSION_NOT_FOUND",
-    "there is no such session, or it is not yours; ask for a new console URL",
-  );
 }
 
 /** Anything thrown, as the answer it becomes. fastify's own refusals keep their status, in words that repeat nothing of the request. */
@@ -82,5 +71,5 @@ function wordsFor(status: number): string {
   if (status === 413) return "the body is too large";
   if (status === 415) return "the body must be application/json";
   if (status === 414) return "the address is too long";
-  return 'the request is malformed; a body must be JSON such as {"token":"…"}';
+  return "the request is not what this address takes";
 }

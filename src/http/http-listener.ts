@@ -6,13 +6,15 @@ import { createServer } from "node:http";
 import type { RequestListener, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { MAX_HTTP_CONNECTIONS, MAX_HTTP_HEADER_BYTES } from "../lib/limits.js";
+import type { ProblemBody } from "./http-problem.js";
 import { HttpProblem } from "./http-problem.js";
-import { refuseRaw } from "./raw-response.js";
+import { sendRaw } from "./raw-response.js";
 
 /** What the server needs besides somebody who answers. */
 export interface HttpListenerOptions {
   /** Of every response. */
   readonly headers: Readonly<Record<string, string>>;
+  readonly problemBody: ProblemBody;
   /** From a request's first byte, or the connection's start, to the request's last byte; milliseconds. */
   readonly requestMs: number;
   /** How long a connection may wait for its next request, in milliseconds. */
@@ -21,7 +23,7 @@ export interface HttpListenerOptions {
 
 /** Makes the server; it does not listen yet. */
 export function createHttpListener(options: HttpListenerOptions, answer: RequestListener): Server {
-  const { headers, requestMs, keepAliveMs } = options;
+  const { headers, problemBody, requestMs, keepAliveMs } = options;
   const answering = new Answering();
   const server = createServer({
     maxHeaderSize: MAX_HTTP_HEADER_BYTES,
@@ -43,7 +45,9 @@ export function createHttpListener(options: HttpListenerOptions, answer: Request
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     // In the middle of another answer these words would be taken for a part of it.
     if (error.code === "ECONNRESET" || answering.has(socket)) return void socket.destroy();
-    refuseRaw(socket, problemOf(error.code), headers, randomUUID());
+    const problem = problemOf(error.code);
+    const body = problemBody(problem, randomUUID());
+    sendRaw(socket, { status: problem.status, headers: { ...headers, ...problem.headers }, body });
   });
   return server;
 }
