@@ -3,6 +3,7 @@
 import type { SpiceEndpoint } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import type { AgentRouter } from "../agents/agent-router.js";
 import { logAudit } from "../audit/audit-line.js";
+import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import type { Instance } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import { abortError } from "../lib/deadline.js";
@@ -12,6 +13,7 @@ import { ServiceError } from "../lib/service-error.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
 import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
+import { hashToken } from "../tokens/token.js";
 import { accessUrl } from "./access-url.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
 import type { ConsoleType } from "./console-type.js";
@@ -23,6 +25,7 @@ export interface GetSpiceConsoleOptions {
   readonly access: InstanceAccess;
   readonly agents: AgentRouter;
   readonly tokens: Pick<ConsoleAuthorizer, "authorize" | "withdraw">;
+  readonly legacy: Pick<LegacyTokens, "issued">;
   readonly instances: Pick<InstanceRegistry, "recordFault">;
   /** Nova's [spice] html5proxy_base_url. */
   readonly baseUrl: string;
@@ -101,9 +104,9 @@ export class GetSpiceConsole {
 
   /** A caller that goes away meanwhile leaves no token behind. */
   async #authorize(placed: Placed, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
-    const { tokens, baseUrl, ttlSeconds } = this.#options;
+    const { tokens, legacy, baseUrl, ttlSeconds } = this.#options;
     const actor = actorFrom(context);
-    const authorization = await tokens.authorize({
+    const request = {
       instanceUuid: placed.instance.uuid,
       consoleType: placed.consoleType,
       agentHost: placed.host,
@@ -113,11 +116,16 @@ export class GetSpiceConsole {
       accessUrlBase: baseUrl,
       ttlSeconds,
       actor,
-    });
+    };
+    const { token, expiresAt } = await tokens.authorize(request);
     const { signal } = context;
-    if (!signal.aborted) return authorization;
-    await tokens.withdraw(authorization.token, actor);
-    throw abortError(signal);
+    if (signal.aborted) {
+      await tokens.withdraw(token, actor);
+      throw abortError(signal);
+    }
+    const target = { ...request, internalAccessPath: undefined, createdBy: actor.subject, expiresAt };
+    await legacy.issued(hashToken(token), target);
+    return { token, expiresAt };
   }
 }
 

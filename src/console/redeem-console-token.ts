@@ -3,6 +3,7 @@
 // statement that uses the token up, so that a host's hiccup leaves it usable.
 import type { AgentRouter } from "../agents/agent-router.js";
 import { logAudit } from "../audit/audit-line.js";
+import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import type { Instance } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import { abortError } from "../lib/deadline.js";
@@ -19,6 +20,9 @@ import type { OpenedSession, Redeeming, ViewerContext } from "./viewer.js";
 /** What redeeming needs. */
 export interface RedeemConsoleTokenOptions {
   readonly tokens: Pick<ConsoleTokenStore, "inspect">;
+  readonly legacy: Pick<LegacyTokens, "bringIn">;
+  /** Whether the legacy store forgets what only it knew; not where a token can be used again. */
+  readonly consumeLegacy: boolean;
   readonly sessions: Pick<SessionStore, "redeem">;
   readonly instances: Pick<InstanceRegistry, "find" | "findFresh">;
   readonly agents: Pick<AgentRouter, "require">;
@@ -50,6 +54,7 @@ export class RedeemConsoleToken implements Redeeming {
     try {
       this.#options.drain.requireOpen();
       const tokenHash = hashOf(text);
+      await this.#options.legacy.bringIn(tokenHash, { consume: this.#options.consumeLegacy });
       const token = await this.#requireToken(tokenHash);
       const { instanceUuid, consoleType, subject } = token;
       known = { instanceUuid, consoleType, subject };

@@ -57,6 +57,7 @@ class World {
   readonly asked: AgentRequest[] = [];
   readonly authorized: AuthorizationRequest[] = [];
   readonly withdrawn: string[] = [];
+  readonly legacy: unknown[] = [];
   readonly refusals: unknown[] = [];
   readonly faults: InstanceFault[] = [];
 
@@ -85,6 +86,7 @@ class World {
         },
         withdraw: (token) => Promise.resolve(void this.withdrawn.push(token)),
       },
+      legacy: { issued: (hash, console) => Promise.resolve(void this.legacy.push({ hash, ...console })) },
       instances: { recordFault: (fault) => void this.faults.push(fault) },
       baseUrl: "http://proxy/console",
       ttlSeconds: 600,
