@@ -82,9 +82,9 @@ describe("AdoptedTokens", () => {
     expect(await adopt()).to.equal("adopted");
     await db.sql("update console_auth_tokens set redeemed_at = now()");
     expect(await adopt({ createdBy: "eve", port: 1 })).to.equal("known");
-    expect(await db.sql("select port, redeemed_at is null as unused, created_by from console_auth_tokens")).to.deep.equal(
-      [{ port: 5900, unused: false, created_by: "bob" }],
-    );
+    expect(
+      await db.sql("select port, redeemed_at is null as unused, created_by from console_auth_tokens"),
+    ).to.deep.equal([{ port: 5900, unused: false, created_by: "bob" }]);
     expect(await actions()).to.deep.equal(["adopted"]);
   });
 

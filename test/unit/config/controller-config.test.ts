@@ -36,6 +36,14 @@ describe("loadControllerConfig", () => {
     expect(load({ SPICEGATE_CONSOLEAUTH__TOKEN_TTL: "10" })).to.have.nested.property("consoleauth.token_ttl", 10);
   });
 
+  it("refuses memcached servers that are not on this machine, or that their client could not reach", () => {
+    const name = "SPICEGATE_CACHE__MEMCACHE_SERVERS";
+    expect(() => load({ [name]: `["10.0.0.1:11211"]` })).to.throw("must be a loopback address");
+    expect(() => load({ [name]: `["[::1]:11211"]` })).to.throw("must be an IPv4 address or localhost");
+    const servers = ["127.0.0.1:11211", "localhost:11212"];
+    expect(load({ [name]: JSON.stringify(servers) })).to.have.deep.nested.property("cache.memcache_servers", servers);
+  });
+
   it("says which password file cannot be read", () => {
     expect(() => load({ SPICEGATE_DATABASE__PASSWORD_FILE: "/missing" })).to.throw("database.password_file: ENOENT");
   });
