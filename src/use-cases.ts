@@ -42,7 +42,8 @@ export interface UseCases {
 /** Constructs them; none of them runs by itself. */
 export function createUseCases({ config, database, instances, agents, viewers, log }: UseCasesOptions): UseCases {
   const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
-  const tokens = new ConsoleTokenStore(database);
+  const compat = config.console.compat_tokens;
+  const tokens = new ConsoleTokenStore(database, { reusable: compat });
   return {
     getSpiceConsole: new GetSpiceConsole({
       access,
@@ -50,6 +51,7 @@ export function createUseCases({ config, database, instances, agents, viewers, l
       agents,
       tokens: new ConsoleAuthorizer(database),
       baseUrl: config.spice.html5proxy_base_url,
+      tokenPlace: compat ? "query" : "fragment",
       ttlSeconds: config.consoleauth.token_ttl,
       log,
     }),

@@ -12,6 +12,7 @@ import { ServiceError } from "../lib/service-error.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
 import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
+import type { TokenPlace } from "./access-url.js";
 import { accessUrl } from "./access-url.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
 import type { ConsoleType } from "./console-type.js";
@@ -26,6 +27,7 @@ export interface GetSpiceConsoleOptions {
   readonly instances: Pick<InstanceRegistry, "recordFault">;
   /** Nova's [spice] html5proxy_base_url. */
   readonly baseUrl: string;
+  readonly tokenPlace: TokenPlace;
   /** Nova's [consoleauth] token_ttl, in seconds. */
   readonly ttlSeconds: number;
   readonly log: Log;
@@ -63,7 +65,7 @@ export class GetSpiceConsole {
    * the URL. Each call issues another token.
    */
   async execute(request: ConsoleRequest, context: RequestContext): Promise<IssuedConsole> {
-    const { access, baseUrl } = this.#options;
+    const { access, baseUrl, tokenPlace } = this.#options;
     await access.requireVerb({ verb: "console:open", ...request }, context);
     const placed = place(await access.require(request.instanceUuid, context), request.consoleType);
     const endpoint = await this.#askHost(placed, context);
@@ -71,7 +73,7 @@ export class GetSpiceConsole {
     const line = { ...auditLineFrom(context), instance: placed.instance.uuid };
     // The row is written; the caller need not wait for its line in the log.
     setImmediate(() => logAudit(this.#options.log, "issued", line));
-    return { url: accessUrl(baseUrl, token), consoleType: placed.consoleType, expiresAt };
+    return { url: accessUrl(baseUrl, token, tokenPlace), consoleType: placed.consoleType, expiresAt };
   }
 
   async #askHost({ instance, host }: Placed, context: RequestContext): Promise<SpiceEndpoint> {

@@ -18,7 +18,7 @@ export class LookupConsoleToken {
     this.#log = log;
   }
 
-  /** The endpoint behind an unexpired, unredeemed token, which is not consumed. Otherwise TOKEN_NOT_FOUND. */
+  /** The endpoint behind an unexpired token that can still be used, which is not consumed. Otherwise TOKEN_NOT_FOUND. */
   async execute(token: string, context: RequestContext): Promise<ConsoleTarget> {
     await this.#access.requireVerb({ verb: "console:lookup" }, context);
     const target = await this.#tokens.lookup(token, actorFrom(context));

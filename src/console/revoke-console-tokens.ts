@@ -6,7 +6,7 @@ import type { ConsoleTokenStore } from "../tokens/console-token-store.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
 import type { InstanceAccess } from "./instance-access.js";
 
-/** Takes back what was issued and not yet opened. */
+/** Takes back what was issued and opens a console. */
 export class RevokeConsoleTokens {
   readonly #access: InstanceAccess;
   readonly #tokens: ConsoleTokenStore;
@@ -18,7 +18,7 @@ export class RevokeConsoleTokens {
     this.#log = log;
   }
 
-  /** Deletes the instance's unredeemed tokens and says how many; a second call answers 0. */
+  /** Deletes the instance's tokens that can still be used and says how many; a second call answers 0. */
   async execute(instanceUuid: string, context: RequestContext): Promise<number> {
     await this.#access.requireVerb({ verb: "console:revoke", instanceUuid }, context);
     await this.#access.require(instanceUuid, context);

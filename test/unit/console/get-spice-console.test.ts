@@ -87,6 +87,7 @@ class World {
       },
       instances: { recordFault: (fault) => void this.faults.push(fault) },
       baseUrl: "http://proxy/console",
+      tokenPlace: "fragment",
       ttlSeconds: 600,
       log: silentLog,
     });
