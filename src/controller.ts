@@ -189,7 +189,7 @@ export class Controller implements Part {
   }
 
   #addUseCases(server: Server): void {
-    const { spice, consoleauth } = this.#config;
+    const { spice, consoleauth, console } = this.#config;
     const database = this.#database;
     const instances = this.#instances;
     const log = this.#log;
@@ -201,7 +201,10 @@ export class Controller implements Part {
       instances,
       agents: this.#agents,
       tokens: new ConsoleAuthorizer(database),
-      baseUrl: spice.html5proxy_base_url,
+      urls: {
+        "spice-html5": { baseUrl: spice.html5proxy_base_url, tokenIn: console.compat_tokens ? "query" : "fragment" },
+        "spice-direct": { baseUrl: spice.spice_direct_proxy_base_url, tokenIn: "query" },
+      },
       ttlSeconds: consoleauth.token_ttl,
       log,
     });

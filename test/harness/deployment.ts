@@ -129,7 +129,7 @@ export class Deployment {
   /** Asks for a console and remembers its token, which must then be nowhere else. */
   async getConsole(
     instanceUuid: string,
-    options: CallOptions & { readonly consoleType?: string } = {},
+    options: CallOptions & { readonly consoleType?: string | undefined } = {},
   ): Promise<CallResult<GetSpiceConsoleResponse>> {
     const request = { instanceUuid, consoleType: options.consoleType ?? "" };
     const result = await callUnary(this.console.getSpiceConsole.bind(this.console), request, options);
