@@ -33,8 +33,8 @@ module.exports = {
       name: "controller-below-main",
       comment: "Only the program constructs the controller, and only the controller its parts.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/(main|controller)\\.ts$" },
-      to: { path: "^src/(main|controller|viewer-parts)\\.ts$" },
+      from: { path: "^src/", pathNot: "^src/(main|controller|use-cases)\\.ts$" },
+      to: { path: "^src/(main|controller|viewer-parts|use-cases)\\.ts$" },
     },
     {
       name: "page-is-alone",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one place that constructs the controller's long-lived parts and knows their order; those that only viewers need
-// are made next door, in viewer-parts.ts.
+// are made next door, in viewer-parts.ts, and what callers can ask for in use-cases.ts.
 import type { Server } from "@grpc/grpc-js";
 import type { ServingStatusMap } from "grpc-health-check";
 import { HealthImplementation } from "grpc-health-check";
@@ -11,16 +11,7 @@ import { addAuditService } from "./api/audit-service.js";
 import { addConsoleService } from "./api/console-service.js";
 import { addInventoryService } from "./api/inventory-service.js";
 import { addSessionService } from "./api/session-service.js";
-import { AuditLog } from "./audit/audit-log.js";
-import { AuditReader } from "./audit/audit-reader.js";
 import type { ControllerConfig } from "./config/controller-config.js";
-import { GetSpiceConsole } from "./console/get-spice-console.js";
-import { InstanceAccess } from "./console/instance-access.js";
-import { ListAuditEvents } from "./console/list-audit-events.js";
-import { LookupConsoleToken } from "./console/lookup-console-token.js";
-import { ManageInventory } from "./console/manage-inventory.js";
-import { ManageSessions } from "./console/manage-sessions.js";
-import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
@@ -39,8 +30,9 @@ import { createControllerMetrics } from "./telemetry/controller-metrics.js";
 import { createRegistry } from "./telemetry/metrics.js";
 import { Readiness } from "./telemetry/readiness.js";
 import { TelemetryServer } from "./telemetry/telemetry-server.js";
-import { ConsoleAuthorizer } from "./tokens/console-authorizer.js";
-import { ConsoleTokenStore, purgeExpiredTokens } from "./tokens/console-token-store.js";
+import { purgeExpiredTokens } from "./tokens/console-token-store.js";
+import type { UseCases } from "./use-cases.js";
+import { createUseCases } from "./use-cases.js";
 import type { ViewerParts } from "./viewer-parts.js";
 import { createViewerParts } from "./viewer-parts.js";
 
@@ -68,12 +60,12 @@ export class Controller implements Part {
   readonly #health = new HealthImplementation(servingStatus(false));
   readonly #controllerId = randomBytes(16).toString("hex");
   readonly #database: Database;
-  /** For what strangers can have asked: whether a token or a proof is any. */
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #viewers: ViewerParts;
+  readonly #useCases: UseCases;
   readonly #lifecycle: Lifecycle;
   #draining = false;
 
@@ -103,6 +95,7 @@ export class Controller implements Part {
       log,
       metrics,
     });
+    this.#useCases = createUseCases({ config, database, instances, agents, viewers: this.#viewers, log });
     this.#lifecycle = this.#arrange();
     this.#readiness.onChange((ready) => this.#announce(ready));
   }
@@ -189,33 +182,12 @@ export class Controller implements Part {
   }
 
   #addUseCases(server: Server): void {
-    const { spice, consoleauth, console } = this.#config;
-    const database = this.#database;
-    const instances = this.#instances;
-    const log = this.#log;
     const handlers = this.#handlers;
-    const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
-    const tokens = new ConsoleTokenStore(database);
-    const getSpiceConsole = new GetSpiceConsole({
-      access,
-      instances,
-      agents: this.#agents,
-      tokens: new ConsoleAuthorizer(database),
-      urls: {
-        "spice-html5": { baseUrl: spice.html5proxy_base_url, tokenIn: console.compat_tokens ? "query" : "fragment" },
-        "spice-direct": { baseUrl: spice.spice_direct_proxy_base_url, tokenIn: "query" },
-      },
-      ttlSeconds: consoleauth.token_ttl,
-      log,
-    });
-    const lookupConsoleToken = new LookupConsoleToken(access, tokens, log);
-    const revokeConsoleTokens = new RevokeConsoleTokens(access, tokens, log);
-    addConsoleService(server, { handlers, getSpiceConsole, lookupConsoleToken, revokeConsoleTokens });
-    addInventoryService(server, handlers, new ManageInventory({ access, instances }));
-    const { sessions, endings, watches } = this.#viewers;
-    const manageSessions = new ManageSessions({ access, sessions, endings, watches });
-    addSessionService(server, { handlers, streams: this.#streams, sessions: manageSessions });
-    addAuditService(server, handlers, new ListAuditEvents(access, new AuditReader(database)));
+    const { inventory, sessions, audit, ...console } = this.#useCases;
+    addConsoleService(server, { handlers, ...console });
+    addInventoryService(server, handlers, inventory);
+    addSessionService(server, { handlers, streams: this.#streams, sessions });
+    addAuditService(server, handlers, audit);
   }
 
   /** Looks a few times a second at what has no event of its own. */
