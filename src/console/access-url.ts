@@ -5,8 +5,8 @@ export interface UrlForm {
   /** What they begin with; it has neither query nor fragment, the configuration sees to that. */
   readonly baseUrl: string;
   /**
-   * Where the token stands. Browsers never send a fragment, so that it reaches no proxy's log; viewers and proxies made
-   * for Nova read the query.
+   * Where the token stands. As a fragment, which browsers never send, it reaches no proxy's log; as a query it reaches
+   * viewers and proxies made for Nova, and every log on the way.
    */
   readonly tokenIn: "fragment" | "query";
 }
