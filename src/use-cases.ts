@@ -44,7 +44,7 @@ export interface UseCases {
 /** Constructs them; none of them runs by itself. */
 export function createUseCases({ config, database, instances, agents, viewers, log }: UseCasesOptions): UseCases {
   const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
-  const tokens = new ConsoleTokenStore(database);
+  const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
   return {
     getSpiceConsole: new GetSpiceConsole({
       access,
