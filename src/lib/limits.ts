@@ -119,6 +119,9 @@ export const MAX_SPICE_LINK_BYTES = 256;
 export const MAX_UPGRADES_UNDER_WAY = 256;
 /** How long browsers may use a file of the page without asking again, in seconds: its name says no version. */
 export const ASSET_MAX_AGE_S = 300;
+/** Files, with their folders, of the page in proxy.web, and all their bytes; Debian's has 37 in 2.3 MB. */
+export const MAX_WEB_FILES = 1_000;
+export const MAX_WEB_BYTES = 16 * 1024 * 1024;
 /** One message of a viewer; spice-html5 sends no more than a file's chunk of 64 KiB. */
 export const MAX_VIEWER_MESSAGE_BYTES = 1024 * 1024;
 /** Pieces of one message, as frames or as reads: each costs more memory than its bytes. */

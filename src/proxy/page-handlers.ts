@@ -2,7 +2,7 @@
 import type { RouteHandlerMethod } from "fastify";
 import { notFound } from "../http/http-problem.js";
 import { ASSET_MAX_AGE_S } from "../lib/limits.js";
-import type { PageFiles } from "./page-files.js";
+import type { PageFile, PageFiles } from "./page-files.js";
 import { sendFile } from "./send-file.js";
 import { sessionIn } from "./session-handlers.js";
 
@@ -17,6 +17,14 @@ export function sendAsset({ assets }: PageFiles): RouteHandlerMethod {
     const file = assets.get((request.params as { readonly "*": string })["*"]);
     if (!file) throw notFound();
     return sendFile(request, reply.header("cache-control", `max-age=${ASSET_MAX_AGE_S}`), file);
+  };
+}
+
+/** Sends a file of the page in proxy.web; a page of it under a policy of its own. */
+export function sendForeign(file: PageFile, policy: string | undefined): RouteHandlerMethod {
+  return (request, reply) => {
+    if (policy !== undefined) reply.header("content-security-policy", policy);
+    return sendFile(request, reply, file);
   };
 }
 

@@ -240,11 +240,12 @@ export class Deployment {
   }
 
   #createController(overrides: Settings = {}): ChildProgram {
+    const page = overrides["console"]?.["compat_tokens"] === true ? "spice_auto.html" : "console";
     const settings = {
       api: { listen: this.api },
       agents: { listen: this.agents, tunnel_listen: this.tunnel },
       proxy: { listen: this.proxy },
-      spice: { html5proxy_base_url: `http://${this.proxy}/console` },
+      spice: { html5proxy_base_url: `http://${this.proxy}/${page}` },
       telemetry: { listen: this.telemetry },
       database: { url: this.databaseUrl },
       log: { level: "debug" },
