@@ -14,15 +14,17 @@ import { addSessionService } from "./api/session-service.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
+import { GatewayServer } from "./gateway/gateway-server.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
-import type { Part } from "./lib/lifecycle.js";
+import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
+import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { addReflection } from "./rpc/reflection.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
@@ -62,6 +64,7 @@ export class Controller implements Part {
   readonly #database: Database;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
+  readonly #callers: LoopbackCallers;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #viewers: ViewerParts;
@@ -79,10 +82,12 @@ export class Controller implements Part {
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
     const instances = new InstanceRegistry({ database, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
-    const calls = { caller: config.identity.loopback_caller, log, metrics };
+    const callers = new LoopbackCallers(config.identity);
+    const calls = { callers, log, metrics };
     this.#database = database;
     this.#instances = instances;
     this.#agents = agents;
+    this.#callers = callers;
     this.#handlers = new UnaryHandlers(calls);
     this.#streams = new StreamHandlers(calls);
     this.#viewers = createViewerParts({
@@ -139,6 +144,7 @@ export class Controller implements Part {
       { name: "api server", part: this.#apiServer() },
       { name: "watching calls", part: this.#streams },
       { name: "calls", part: this.#handlers },
+      ...this.#gateway(),
       ...entrances,
     ]);
   }
@@ -179,6 +185,21 @@ export class Controller implements Part {
       addServices,
       log: this.#log,
     });
+  }
+
+  /** REST, where it is asked for. */
+  #gateway(): NamedPart[] {
+    const { gateway, proxy } = this.#config;
+    if (gateway.listen === undefined) return [];
+    const part = new GatewayServer({
+      ...this.#useCases,
+      listen: requireAddress(gateway.listen),
+      callers: this.#callers,
+      trustedProxies: proxy.trusted_proxies,
+      log: this.#log,
+      metrics: this.#metrics,
+    });
+    return [{ name: "gateway", part }];
   }
 
   #addUseCases(server: Server): void {

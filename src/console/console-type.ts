@@ -16,3 +16,10 @@ export function parseConsoleType(text: string): ConsoleType {
   const message = `console type ${JSON.stringify(text)} is not supported; use ${known}`;
   throw new ServiceError("CONSOLE_TYPE_INVALID", message, { metadata: { console_type: text } });
 }
+
+/** Throws CONSOLE_TYPE_INVALID for a protocol whose consoles are not opened here. */
+export function requireSpice(protocol: string): void {
+  if (protocol === "spice") return;
+  const message = `consoles of the protocol ${JSON.stringify(protocol)} are not opened here; use "spice"`;
+  throw new ServiceError("CONSOLE_TYPE_INVALID", message, { metadata: { protocol } });
+}

@@ -17,7 +17,7 @@ import type { UrlForm } from "./access-url.js";
 import { accessUrl } from "./access-url.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
 import type { ConsoleType } from "./console-type.js";
-import { parseConsoleType } from "./console-type.js";
+import { parseConsoleType, requireSpice } from "./console-type.js";
 import type { InstanceAccess } from "./instance-access.js";
 
 /** What GetSpiceConsole needs. */
@@ -44,6 +44,8 @@ export interface IssuedConsole {
 export interface ConsoleRequest {
   readonly instanceUuid: string;
   readonly consoleType: string;
+  /** The protocol, where a caller names one besides the type; only "spice" is opened here. */
+  readonly protocol?: string;
 }
 
 interface Placed {
@@ -66,8 +68,9 @@ export class GetSpiceConsole {
    */
   async execute(request: ConsoleRequest, context: RequestContext): Promise<IssuedConsole> {
     const { access, urls } = this.#options;
-    await access.requireVerb({ verb: "console:open", ...request }, context);
-    const placed = place(await access.require(request.instanceUuid, context), request.consoleType);
+    const { instanceUuid, consoleType } = request;
+    await access.requireVerb({ verb: "console:open", instanceUuid, consoleType }, context);
+    const placed = place(await access.require(instanceUuid, context), request);
     const endpoint = await this.#askHost(placed, context);
     if (placed.consoleType === "spice-direct") requireNetworkDisplay(endpoint);
     const { token, expiresAt } = await this.#authorize(placed, endpoint, context);
@@ -125,7 +128,7 @@ export class GetSpiceConsole {
 }
 
 /** Nova's checks of the instance, in its order (nova/compute/api.py), then the console type. */
-function place(instance: Instance, consoleType: string): Placed {
+function place(instance: Instance, { protocol = "spice", consoleType }: ConsoleRequest): Placed {
   const { host, taskState } = instance;
   if (host === undefined) {
     throw new ServiceError("INSTANCE_NOT_READY", "the instance has no host yet; wait until it is placed");
@@ -134,6 +137,7 @@ function place(instance: Instance, consoleType: string): Placed {
     const metadata = { task_state: taskState };
     throw new ServiceError("INSTANCE_BUSY", `the instance is ${taskState}; ask again when that is over`, { metadata });
   }
+  requireSpice(protocol);
   return { instance, host, consoleType: parseConsoleType(consoleType) };
 }
 

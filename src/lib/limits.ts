@@ -109,6 +109,10 @@ export const MAX_REDEEM_BODY_BYTES = 1_024;
 export const MAX_HTTP_HEADER_BYTES = 16_384;
 /** From the request's first byte to its last. */
 export const HTTP_REQUEST_MS = 10_000;
+/** What a request over REST may take: an agent's answer, and the database before and after. */
+export const GATEWAY_REQUEST_MS = MAX_REQUEST_MS + 1_500;
+/** The largest that is answered here has three short texts; clients of Nova may send other actions, to be told that there are none. */
+export const MAX_GATEWAY_BODY_BYTES = 16_384;
 export const HTTP_KEEP_ALIVE_MS = 5_000;
 export const MAX_HTTP_CONNECTIONS = 12_000;
 /** Connections that the kernel keeps until they are accepted, where net.core.somaxconn allows; Node asks for 511. */

@@ -7,6 +7,7 @@ import { SessionServiceClient, SessionServiceService } from "../../../proto/gen/
 import { WATCHER_READS_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
+import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
@@ -30,7 +31,8 @@ describe("StreamHandlers", () => {
   beforeEach(async () => {
     fake = new FakeLog();
     const caller = { subject: "tester", project: "p", roles: ["member" as const] };
-    const options = { caller, log: fake.log, metrics: createControllerMetrics(createRegistry()) };
+    const callers = new LoopbackCallers({ trust_loopback: true, loopback_caller: caller });
+    const options = { callers, log: fake.log, metrics: createControllerMetrics(createRegistry()) };
     clock = new FakeClock();
     handlers = new StreamHandlers(options, clock);
     const unused = new UnaryHandlers(options).handle("Unused", () => Promise.reject(new Error("unused")));

@@ -7,6 +7,7 @@ import { ConsoleServiceClient, ConsoleServiceService } from "../../../proto/gen/
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
+import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -27,7 +28,10 @@ describe("UnaryHandlers", () => {
   let lookup: (context: RequestContext) => Promise<LookupConsoleTokenResponse>;
   let onServerEnd: () => void;
   const handlers = new UnaryHandlers({
-    caller: { subject: "tester", project: "p", roles: ["member"] },
+    callers: new LoopbackCallers({
+      trust_loopback: true,
+      loopback_caller: { subject: "tester", project: "p", roles: ["member"] },
+    }),
     log: silentLog,
     metrics: createControllerMetrics(registry),
   });
