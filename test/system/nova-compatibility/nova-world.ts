@@ -73,7 +73,7 @@ export class NovaWorld {
   }
 
   /** An instance that is registered, and reported by the agent of a host of its own. */
-  async scripted(more: { readonly projectId?: string } = {}): Promise<ScriptedInstance> {
+  async scripted(more: { readonly projectId?: string; readonly vmState?: string } = {}): Promise<ScriptedInstance> {
     const uuid = randomUUID();
     const host = `nova-${this.#agents.length}`;
     const agent = await this.connect(host, [uuid], { endpoint: ENDPOINT, failure: undefined });
