@@ -14,6 +14,7 @@ import { LookupConsoleToken } from "./console/lookup-console-token.js";
 import { ManageInventory } from "./console/manage-inventory.js";
 import { ManageSessions } from "./console/manage-sessions.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
+import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import type { Database } from "./db/pool.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
 import type { Log } from "./lib/log.js";
@@ -28,6 +29,7 @@ export interface UseCasesOptions {
   readonly instances: InstanceRegistry;
   readonly agents: AgentRouter;
   readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches">;
+  readonly legacy: LegacyTokens;
   readonly log: Log;
 }
 
@@ -42,7 +44,8 @@ export interface UseCases {
 }
 
 /** Constructs them; none of them runs by itself. */
-export function createUseCases({ config, database, instances, agents, viewers, log }: UseCasesOptions): UseCases {
+export function createUseCases(options: UseCasesOptions): UseCases {
+  const { config, database, instances, agents, viewers, legacy, log } = options;
   const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
   const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
   return {
@@ -51,13 +54,14 @@ export function createUseCases({ config, database, instances, agents, viewers, l
       instances,
       agents,
       tokens: new ConsoleAuthorizer(database),
+      legacy,
       urls: urlForms(config),
       ttlSeconds: config.consoleauth.token_ttl,
       log,
     }),
-    lookupConsoleToken: new LookupConsoleToken(access, tokens, log),
-    revokeConsoleTokens: new RevokeConsoleTokens(access, tokens, log),
-    inventory: new ManageInventory({ access, instances }),
+    lookupConsoleToken: new LookupConsoleToken({ access, tokens, legacy, log }),
+    revokeConsoleTokens: new RevokeConsoleTokens({ access, tokens, legacy, log }),
+    inventory: new ManageInventory({ access, instances, legacy }),
     sessions: new ManageSessions({ ...viewers, access }),
     audit: new ListAuditEvents(access, new AuditReader(database)),
   };

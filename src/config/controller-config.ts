@@ -155,6 +155,9 @@ export const controllerSchema = z.strictObject({
           "Where `spicegate consoleauth` answers, for workarounds.enable_consoleauth; unset = this controller keeps those tokens itself.",
         ),
       listen: loopbackAddress().default("127.0.0.1:50054").describe("Where `spicegate consoleauth` listens."),
+      telemetry_listen: loopbackAddress()
+        .default("127.0.0.1:9466")
+        .describe("Where `spicegate consoleauth` serves its /metrics, /healthz and /readyz over HTTP."),
     })
     .prefault({}),
   workarounds: z

@@ -4,6 +4,7 @@ import type { SpiceEndpoint } from "../../proto/gen/spicegate/agent/v1/agent.js"
 import { ListenKind } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import type { AgentRouter } from "../agents/agent-router.js";
 import { logAudit } from "../audit/audit-line.js";
+import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import type { Instance } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import { abortError } from "../lib/deadline.js";
@@ -13,6 +14,7 @@ import { ServiceError } from "../lib/service-error.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
 import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
+import { hashToken } from "../tokens/token.js";
 import type { UrlForm } from "./access-url.js";
 import { accessUrl } from "./access-url.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
@@ -25,6 +27,7 @@ export interface GetSpiceConsoleOptions {
   readonly access: InstanceAccess;
   readonly agents: AgentRouter;
   readonly tokens: Pick<ConsoleAuthorizer, "authorize" | "withdraw">;
+  readonly legacy: Pick<LegacyTokens, "issued">;
   readonly instances: Pick<InstanceRegistry, "recordFault">;
   /** Nova's [spice] html5proxy_base_url and spice_direct_proxy_base_url. */
   readonly urls: Readonly<Record<ConsoleType, UrlForm>>;
@@ -107,9 +110,9 @@ export class GetSpiceConsole {
 
   /** A caller that goes away meanwhile leaves no token behind. */
   async #authorize(placed: Placed, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
-    const { tokens, urls, ttlSeconds } = this.#options;
+    const { tokens, legacy, urls, ttlSeconds } = this.#options;
     const actor = actorFrom(context);
-    const authorization = await tokens.authorize({
+    const request = {
       instanceUuid: placed.instance.uuid,
       consoleType: placed.consoleType,
       agentHost: placed.host,
@@ -119,11 +122,16 @@ export class GetSpiceConsole {
       accessUrlBase: urls[placed.consoleType].baseUrl,
       ttlSeconds,
       actor,
-    });
+    };
+    const { token, expiresAt } = await tokens.authorize(request);
     const { signal } = context;
-    if (!signal.aborted) return authorization;
-    await tokens.withdraw(authorization.token, actor);
-    throw abortError(signal);
+    if (signal.aborted) {
+      await tokens.withdraw(token, actor);
+      throw abortError(signal);
+    }
+    const target = { ...request, internalAccessPath: undefined, createdBy: actor.subject, expiresAt };
+    await legacy.issued(hashToken(token), target);
+    return { token, expiresAt };
   }
 }
 

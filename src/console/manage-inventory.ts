@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What callers may see and change of instances and hosts. The rules of who owns which column are the registry's.
+import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import type { Page, PageRequest } from "../db/page-token.js";
 import type { Host } from "../instances/host.js";
 import type {
@@ -22,6 +23,7 @@ import type { InstanceAccess } from "./instance-access.js";
 export interface ManageInventoryOptions {
   readonly access: InstanceAccess;
   readonly instances: InstanceRegistry;
+  readonly legacy: Pick<LegacyTokens, "forget">;
 }
 
 /** The use cases of InventoryService. */
@@ -69,23 +71,29 @@ export class ManageInventory {
 
   /** Creates or replaces the orchestrator's half; revives a deleted instance. */
   async registerInstance(registration: InstanceRegistration, context: RequestContext): Promise<Instance> {
-    const { access, instances } = this.#options;
+    const { access, instances, legacy } = this.#options;
     await access.requireVerb({ verb: "instance:write", instanceUuid: registration.uuid }, context);
-    return instances.register(registration);
+    const instance = await instances.register(registration);
+    if (startsMigration(registration)) await legacy.forget(registration.uuid);
+    return instance;
   }
 
   /** Changes the named fields. */
   async updateInstance(uuid: string, changes: InstanceChanges, context: RequestContext): Promise<Instance> {
-    const { access, instances } = this.#options;
+    const { access, instances, legacy } = this.#options;
     await access.requireVerb({ verb: "instance:write", instanceUuid: uuid }, context);
-    return instances.update(uuid, changes);
+    const instance = await instances.update(uuid, changes);
+    if (startsMigration(changes)) await legacy.forget(uuid);
+    return instance;
   }
 
   /** Deletes the instance and its tokens; says how many tokens. */
   async deleteInstance(uuid: string, context: RequestContext): Promise<number> {
-    const { access, instances } = this.#options;
+    const { access, instances, legacy } = this.#options;
     await access.requireVerb({ verb: "instance:write", instanceUuid: uuid }, context);
-    return instances.delete(uuid, actorFrom(context));
+    const tokens = await instances.delete(uuid, actorFrom(context));
+    await legacy.forget(uuid);
+    return tokens;
   }
 
   /** A page of the hosts. */
@@ -94,4 +102,9 @@ export class ManageInventory {
     await access.requireVerb({ verb: "host:read" }, context);
     return instances.listHosts(page);
   }
+}
+
+/** As in Nova the legacy store forgets at the start of a live migration; the rows go when the destination runs it. */
+function startsMigration({ taskState }: Pick<InstanceChanges, "taskState">): boolean {
+  return taskState === "migrating";
 }

@@ -88,7 +88,7 @@ export function judge(findings: Findings): Verdict[] {
   ];
 }
 
-function judgeFirstByte({ p50, serverP50, connectsPerSecond }: FirstByte): Verdict[] {
+function judgeFirstByte({ p50, serverP50, connectsPerSecond, serverPerSecond }: FirstByte): Verdict[] {
   return [
     {
       what: "redeem to first SPICE byte, p50",
@@ -99,7 +99,7 @@ function judgeFirstByte({ p50, serverP50, connectsPerSecond }: FirstByte): Verdi
     {
       what: "consoles redeemed and connected a second",
       budget: `≥ ${LEAST_CONNECTS}`,
-      found: connectsPerSecond.toFixed(0),
+      found: `${connectsPerSecond.toFixed(0)}, where the SPICE servers alone take ${serverPerSecond.toFixed(0)}`,
       kept: connectsPerSecond >= LEAST_CONNECTS,
     },
   ];

@@ -8,6 +8,7 @@ import { ConsolePage, launchBrowser, newProfile } from "../harness/browser.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { median } from "./statistics.js";
 import type { Surroundings } from "./surroundings.js";
+import type { ViewerResult } from "./viewer-load.js";
 import { ViewerLoad } from "./viewer-load.js";
 import { tokenOf } from "../harness/viewer.js";
 
@@ -20,6 +21,8 @@ export interface FirstByte {
   readonly serverP50: number;
   /** Redeemed and connected a second, eight at once. */
   readonly connectsPerSecond: number;
+  /** The SPICE servers alone, straight to their ports, eight at once: what is left when nothing of ours is there. */
+  readonly serverPerSecond: number;
   /** From opening the URL in Chromium to the first pixels; the browser runs already. */
   readonly firstPixelsMs: number;
 }
@@ -48,8 +51,10 @@ export async function measureFirstByte(surroundings: Surroundings, progress: Pro
     progress("opening consoles, one after the other and many at once");
     await load.run({ kind: "open", target: await session(OPENED), count: OPENED, atOnce: AT_ONCE });
     const one = await load.run({ kind: "open", target: await session(OPENED), count: OPENED, atOnce: 1 });
-    const port = await portOf(addresses.product, (await urls(1))[0] ?? "");
-    const server = await load.run({ kind: "open", target: { kind: "tcp", port }, count: OPENED, atOnce: 1 });
+    const ports = await Promise.all((await urls(uuids.length)).map((url) => portOf(addresses.product, url)));
+    const alone = { kind: "open", target: { kind: "tcp", ports } } as const;
+    const server = await load.run({ ...alone, count: OPENED, atOnce: 1 });
+    const serverMany = await load.run({ ...alone, count: OPENED_AT_ONCE, atOnce: AT_ONCE });
     const target = await session(OPENED_AT_ONCE);
     const many = await load.run({ kind: "open", target, count: OPENED_AT_ONCE, atOnce: AT_ONCE });
     progress("opening consoles in Chromium");
@@ -57,12 +62,17 @@ export async function measureFirstByte(surroundings: Surroundings, progress: Pro
       p50: one.p50,
       p95: one.p95,
       serverP50: server.p50,
-      connectsPerSecond: (many.opened * 1_000) / many.elapsedMs,
+      connectsPerSecond: perSecond(many),
+      serverPerSecond: perSecond(serverMany),
       firstPixelsMs: await firstPixels(await urls(PAGES + 1)),
     };
   } finally {
     await load.stop();
   }
+}
+
+function perSecond({ opened, elapsedMs }: ViewerResult): number {
+  return (opened * 1_000) / elapsedMs;
 }
 
 /** The port of the display behind a console URL. */

@@ -23,6 +23,7 @@ const CHUNK = Buffer.alloc(64 * 1024, 1);
 const WARM_UP_MS = 200;
 const held: Channel[] = [];
 let tokensUsed = 0;
+let portsUsed = 0;
 
 process.on("disconnect", () => process.exit());
 process.on("message", (request: ViewerRequest) => {
@@ -111,7 +112,7 @@ async function hold({ target, channelsEach }: ViewerRequest & { kind: "hold" }):
 async function opener(target: ViewerTarget): Promise<Open> {
   switch (target.kind) {
     case "tcp":
-      return (type) => openTcp(target.port, clientLink({ type }));
+      return (type) => openTcp(target.ports[portsUsed++ % target.ports.length] ?? 0, clientLink({ type }));
     case "websocket":
       return (type) => openWebSocket(target.url, {}, clientLink({ type }));
     case "session": {

@@ -3,8 +3,8 @@ import { BenchProcess } from "./bench-process.js";
 
 /** Where channels are opened. */
 export type ViewerTarget =
-  /** Straight to a TCP port. */
-  | { readonly kind: "tcp"; readonly port: number }
+  /** Straight to TCP ports, one after the other. */
+  | { readonly kind: "tcp"; readonly ports: readonly number[] }
   /** To a WebSocket that leads to a display. */
   | { readonly kind: "websocket"; readonly url: string }
   /** Through the product: a session of its own for every token, one after the other. */

@@ -73,7 +73,7 @@ export class ViewerSurroundings implements Part {
       case "tunnel":
         return { kind: "session", proxy: this.#proxy, tokens: await this.#tokens(sessions) };
       case "two relays":
-        return { kind: "tcp", port: this.#relayPort };
+        return { kind: "tcp", ports: [this.#relayPort] };
       case "websockify":
         return { kind: "websocket", url: `ws://127.0.0.1:${this.#websockifyPort}/` };
     }

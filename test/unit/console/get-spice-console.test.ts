@@ -16,6 +16,7 @@ import type { Role } from "../../../src/rpc/caller.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import type { AuthorizationRequest } from "../../../src/tokens/console-authorizer.js";
+import { hashToken } from "../../../src/tokens/token.js";
 import { rejectionOf } from "../../harness/rejection.js";
 
 const UUID = "00000000-0000-4000-8000-000000000001";
@@ -57,6 +58,7 @@ class World {
   readonly asked: AgentRequest[] = [];
   readonly authorized: AuthorizationRequest[] = [];
   readonly withdrawn: string[] = [];
+  readonly legacy: unknown[] = [];
   readonly refusals: unknown[] = [];
   readonly faults: InstanceFault[] = [];
 
@@ -85,6 +87,7 @@ class World {
         },
         withdraw: (token) => Promise.resolve(void this.withdrawn.push(token)),
       },
+      legacy: { issued: (hash, console) => Promise.resolve(void this.legacy.push({ hash, ...console })) },
       instances: { recordFault: (fault) => void this.faults.push(fault) },
       urls: {
         "spice-html5": { baseUrl: "http://proxy/console", tokenIn: "fragment" },
@@ -189,6 +192,22 @@ describe("GetSpiceConsole", () => {
     expect(world.faults).to.deep.equal([]);
   });
 
+  it("tells the legacy way what was issued, by the token's hash", async () => {
+    await world.ask();
+    const [legacy, ...others] = world.legacy;
+    expect(others).to.deep.equal([]);
+    expect(legacy).to.deep.include({
+      hash: hashToken("secret"),
+      instanceUuid: UUID,
+      host: "10.0.0.1",
+      port: undefined,
+      tlsPort: 5901,
+      accessUrlBase: "http://proxy/console",
+      createdBy: "alice",
+      expiresAt: EXPIRES,
+    });
+  });
+
   it("checks in its order: each refusal hides all that follow", async () => {
     const none = { ...INSTANCE, projectId: "p2", host: undefined, taskState: "deleting" };
     Object.assign(world, { roles: ["reader"], databaseUp: false, pending: true, instance: undefined });
@@ -289,5 +308,6 @@ describe("GetSpiceConsole", () => {
     world.onAuthorize = () => world.caller.abort();
     expect(await reason()).to.equal("CANCELLED");
     expect(world.withdrawn).to.deep.equal(["secret"]);
+    expect(world.legacy).to.deep.equal([]);
   });
 });
