@@ -10,7 +10,7 @@ import type { ChildProgram } from "../../demo/child-program.js";
 import { freePort } from "../../demo/ports.js";
 import { createRunFolder, removeRunFolder } from "../../demo/run-folder.js";
 import type { SpicegateProgramOptions } from "../../demo/spicegate-programs.js";
-import { agentProgram, controllerProgram } from "../../demo/spicegate-programs.js";
+import { agentProgram, consoleAuthProgram, controllerProgram } from "../../demo/spicegate-programs.js";
 import { waitUntil } from "../../demo/wait-until.js";
 import { AuditServiceClient } from "../../proto/gen/spicegate/audit/v1/audit.js";
 import type { GetSpiceConsoleResponse } from "../../proto/gen/spicegate/console/v1/console.js";
@@ -131,6 +131,13 @@ export class Deployment {
     };
     const name = `agent-${this.#programs.length}`;
     return this.#add(agentProgram(this.#files(name, telemetry, merge(settings, overrides))));
+  }
+
+  /** `spicegate consoleauth` with the controller's settings, not started; `telemetry` is its consoleauth.telemetry_listen. */
+  addConsoleAuth(telemetry: string): ChildProgram {
+    const home = join(this.folder, "home");
+    const logFile = join(this.folder, "consoleauth.log");
+    return this.#add(consoleAuthProgram({ home, configFile: this.controllerConfig, logFile, telemetry }));
   }
 
   /** Asks for a console and remembers its token, which must then be nowhere else. */
