@@ -25,6 +25,7 @@ demo $(spice_package) QEMU's SPICE server
 test chromium opens consoles as people do
 bench chromium opens consoles as people do
 bench websockify Debian's own console relay, to compare with
+test spice-html5 the console page of OpenStack deployments, which opens ours too
 test openssl makes a certificate for machines with a TLS display
 test python3-grpc-tools generates a Python client from the published protocols
 LIST

@@ -204,7 +204,9 @@ describe("A token that opens its console again and again", function () {
   /** So many upgrades, each to another host and from a page of a third. */
   async function knock(count: number): Promise<void> {
     for (let sent = 0; sent < count; sent += 100) {
-      const answers = Array.from({ length: 100 }, (_, more) => answerTo(`${sent + more}.${"x".repeat(HOST_BYTES)}.example`));
+      const answers = Array.from({ length: 100 }, (_, more) =>
+        answerTo(`${sent + more}.${"x".repeat(HOST_BYTES)}.example`),
+      );
       expect(new Set(await Promise.all(answers))).to.deep.equal(new Set(["HTTP/1.1 403 Forbidden"]));
     }
   }

@@ -41,7 +41,9 @@ describe("Debian's spice_auto.html", function () {
 
   const sessions = async (): Promise<readonly Session[]> => {
     const list = deployment.session.listSessions.bind(deployment.session);
-    return responseOf(await callUnary(list, ListSessionsRequest.create({ instanceUuid: machine.uuid, includeEnded: true }))).sessions;
+    return responseOf(
+      await callUnary(list, ListSessionsRequest.create({ instanceUuid: machine.uuid, includeEnded: true })),
+    ).sessions;
   };
 
   it("shows the machine's screen, takes its keys, and does so again after a reload, in one session", async () => {
