@@ -73,7 +73,9 @@ export class GatewayUnderTest {
 
   constructor(more: Partial<GatewayServerOptions> = {}) {
     this.server = new GatewayServer({
-      ...this.useCases,
+      getSpiceConsole: this.useCases.getSpiceConsole,
+      lookupConsoleToken: this.useCases.lookupConsoleToken,
+      inventory: this.useCases.inventory,
       listen: { host: "127.0.0.1", port: 0 },
       callers: new LoopbackCallers({ trust_loopback: true, loopback_caller: CALLER }),
       trustedProxies: [],
