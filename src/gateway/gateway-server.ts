@@ -4,7 +4,7 @@ import { HttpRequests } from "../http/http-requests.js";
 import { HttpServer } from "../http/http-server.js";
 import { TrustedProxies } from "../http/trusted-proxies.js";
 import type { Part } from "../lib/lifecycle.js";
-import { MAX_GATEWAY_BODY_BYTES } from "../lib/limits.js";
+import { GATEWAY_REQUEST_MS, MAX_GATEWAY_BODY_BYTES } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
@@ -55,6 +55,7 @@ export class GatewayServer implements Part {
       maxBodyBytes: MAX_GATEWAY_BODY_BYTES,
       log,
       requestMs,
+      finishMs: GATEWAY_REQUEST_MS,
     });
   }
 

@@ -5,6 +5,7 @@ import type { IncomingMessage } from "node:http";
 import { HttpProblem } from "../http/http-problem.js";
 import type { HttpRequest, HttpRequests } from "../http/http-requests.js";
 import { GATEWAY_REQUEST_MS } from "../lib/limits.js";
+import { isLoopback } from "../lib/listen-address.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { Caller } from "../rpc/caller.js";
 import type { LoopbackCallers } from "../rpc/loopback-callers.js";
@@ -63,6 +64,8 @@ export class NovaCalls {
 
   #identify(request: FastifyRequest, known: HttpRequest): Caller {
     if (!hasToken(request)) throw unauthorized("the request brings no X-Auth-Token");
+    if (!isLoopbackHost(known.host))
+      throw unauthorized("callers on this machine must address it as 127.0.0.1 or localhost");
     const caller = this.#options.callers.at(known.clientAddress);
     known.subject = caller.subject;
     try {
@@ -83,6 +86,14 @@ function hasToken({ headers }: FastifyRequest): boolean {
 function unauthorized(message: string): HttpProblem {
   const headers = { "www-authenticate": 'Bearer realm="spicegate"' };
   return new HttpProblem(401, "UNAUTHENTICATED", message, { headers });
+}
+
+/**
+ * A page that a browser on this machine has open can have its own name resolve to this machine, and then send any
+ * header here: who is known by the address alone must not have come by such a name.
+ */
+function isLoopbackHost(host: string): boolean {
+  return isLoopback(host.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1"));
 }
 
 /** Addresses may name a project, which must then be the caller's; a caller without one may name any. */

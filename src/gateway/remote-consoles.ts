@@ -6,7 +6,7 @@ import { invalid } from "../lib/validate.js";
 import type { Microversion } from "./microversion.js";
 import { requireVersion, SUPPORTED } from "./microversion.js";
 import type { NovaCalls } from "./nova-calls.js";
-import { bodyAs } from "./request-shape.js";
+import { requireShape } from "./request-shape.js";
 import { serverIn } from "./server-id.js";
 
 /** What the handlers of consoles need. */
@@ -58,7 +58,8 @@ export function createRemoteConsole({ calls, getSpiceConsole }: RemoteConsolesOp
   return async (request) => {
     const { version, context } = calls.of(request);
     requireVersion(version, REMOTE_CONSOLES);
-    const { protocol, type } = bodyAs<RemoteConsoleBody>(request, schemaOf(version)).remote_console;
+    requireShape(request, schemaOf(version));
+    const { protocol, type } = (request.body as RemoteConsoleBody).remote_console;
     const asked = { instanceUuid: serverIn(request), protocol, consoleType: type };
     const { url, consoleType } = await getSpiceConsole.execute(asked, context);
     return { remote_console: { protocol, type: consoleType, url } };
@@ -74,7 +75,8 @@ export function runAction({ calls, getSpiceConsole }: RemoteConsolesOptions): Ro
     const schema = ACTION_SCHEMAS.get(action);
     if (!known || !schema) throw invalid("the body", "names no action that is known here");
     requireVersion(version, ACTIONS);
-    const { type = "" } = bodyAs<ActionBody>(request, schema)[action] ?? {};
+    requireShape(request, schema);
+    const { type = "" } = (request.body as ActionBody)[action] ?? {};
     const asked = { instanceUuid: serverIn(request), protocol: known.protocol, consoleType: type };
     const { url, consoleType } = await getSpiceConsole.execute(asked, context);
     return { console: { type: consoleType, url } };

@@ -13,11 +13,11 @@ interface SchemaError {
 
 const MAX_SHOWN_LENGTH = 64;
 
-/** The body, which is then as the schema says. Throws INVALID_ARGUMENT that names the bad field. */
-export function bodyAs<T>(request: FastifyRequest, schema: object): T {
-  const validate = request.compileValidationSchema(schema as Record<string, unknown>);
-  if (validate(request.body)) return request.body as T;
-  const [error] = (validate.errors ?? []) as readonly SchemaError[];
+/** Throws INVALID_ARGUMENT that names the bad field, unless the body is as the schema says. */
+export function requireShape(request: FastifyRequest, schema: object): void {
+  const validate = request.compileValidationSchema(schema);
+  if (validate(request.body)) return;
+  const [error]: readonly SchemaError[] = validate.errors ?? [];
   throw problemOf(error);
 }
 
@@ -31,6 +31,7 @@ function problemOf(error: SchemaError | undefined): ServiceError {
     const name = JSON.stringify(String(params["additionalProperty"]).slice(0, MAX_SHOWN_LENGTH));
     return invalid(path === "" ? "the body" : path, `must not have the field ${name}`);
   }
-  if (keyword === "enum") return invalid(path, `must be one of ${String(params["allowedValues"])}`);
+  if (keyword === "enum")
+    return invalid(path, `must be one of ${(params["allowedValues"] as readonly string[]).join(", ")}`);
   return invalid(path === "" ? "the body" : path, message);
 }

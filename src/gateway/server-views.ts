@@ -36,9 +36,13 @@ export function serverDetail(instance: Instance, options: ServerViewOptions): ob
     "OS-EXT-STS:vm_state": vmState === "" ? null : vmState,
     "OS-EXT-STS:task_state": taskState === "" ? null : taskState,
     "OS-EXT-STS:power_state": POWER_STATES[powerState ?? "unknown"].nova,
+    ...NOTHING_KNOWN,
     ...(options.admin ? { "OS-EXT-SRV-ATTR:host": host === "" ? null : host } : {}),
   };
 }
+
+/** What clients of Nova take for granted, and nobody has told us: empty, as Nova itself has it now and then. */
+const NOTHING_KNOWN = { image: "", flavor: { id: "" }, addresses: {}, metadata: {} };
 
 /** Nova's number of each state, and the vm_state that it means where no orchestrator says one. */
 const POWER_STATES = {

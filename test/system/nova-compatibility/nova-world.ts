@@ -39,6 +39,9 @@ export interface ScriptedInstance {
   readonly script: Script;
 }
 
+/** An address of this machine whose X-Forwarded-* headers are believed. */
+export const TRUSTED_PROXY = "127.0.0.2";
+
 const ENDPOINT: SpiceEndpoint = {
   host: "127.0.0.1",
   listen: ListenKind.LISTEN_KIND_ADDRESS,
@@ -61,10 +64,10 @@ export class NovaWorld {
     const { legacy, compat } = settings;
     const controller = {
       workarounds: { enable_consoleauth: legacy },
-      console: { compat_tokens: compat },
+      console: { compat_tokens: compat, allowed_origins: ["http://dashboard.example", "https://dashboard.example"] },
       // Sessions of these tests are shorter than their tokens, except where a test makes the token shorter.
       consoleauth: { enforce_session_timeout: true },
-      proxy: { trusted_proxies: ["127.0.0.2"], drain_seconds: 0 },
+      proxy: { trusted_proxies: [TRUSTED_PROXY], drain_seconds: 0 },
       log: { level: "trace" },
     };
     const { uri: libvirtUri } = await sharedLibvirtd();
