@@ -19,7 +19,7 @@ export interface SpicegateProgramOptions {
   readonly home: string;
   readonly configFile: string;
   readonly logFile: string;
-  /** The `telemetry.listen` of its configuration, asked whether it is ready. */
+  /** Where its telemetry listens, asked whether it is ready. */
   readonly telemetry: string;
   /** Most memory for JavaScript's long-lived objects, in MiB; Node's own choice unless set. */
   readonly heapMiB?: number | undefined;
@@ -28,6 +28,11 @@ export interface SpicegateProgramOptions {
 /** The controller as a process: ready when its /readyz says so. */
 export function controllerProgram(options: SpicegateProgramOptions): ChildProgram {
   return spicegateProgram("controller", [CONTROLLER, "serve", "--config", options.configFile], options);
+}
+
+/** The legacy store of console tokens as a process; it reads the controller's settings. */
+export function consoleAuthProgram(options: SpicegateProgramOptions): ChildProgram {
+  return spicegateProgram("consoleauth", [CONTROLLER, "consoleauth", "--config", options.configFile], options);
 }
 
 /** The agent as a process: ready when its /readyz says so. */

@@ -2,27 +2,32 @@
 // The one place that constructs the controller's long-lived parts and knows their order; those that only viewers need
 // are made next door, in viewer-parts.ts, and what callers can ask for in use-cases.ts.
 import type { Server } from "@grpc/grpc-js";
-import type { ServingStatusMap } from "grpc-health-check";
 import { HealthImplementation } from "grpc-health-check";
 import { randomBytes } from "node:crypto";
 import { AgentRouter } from "./agents/agent-router.js";
 import { addAgentStreamService } from "./api/agent-stream-service.js";
 import { addAuditService } from "./api/audit-service.js";
+import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
 import { addConsoleService } from "./api/console-service.js";
 import { addInventoryService } from "./api/inventory-service.js";
 import { addSessionService } from "./api/session-service.js";
 import type { ControllerConfig } from "./config/controller-config.js";
+import type { LegacyParts } from "./consoleauth/legacy-parts.js";
+import { createLegacyParts } from "./consoleauth/legacy-parts.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
+import { GatewayServer } from "./gateway/gateway-server.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
-import type { Part } from "./lib/lifecycle.js";
+import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
+import { HEALTH_SERVICE, servingStatus } from "./rpc/health.js";
+import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { addReflection } from "./rpc/reflection.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
@@ -48,7 +53,6 @@ const SERVICES = [
   "spicegate.session.v1.SessionService",
   "spicegate.audit.v1.AuditService",
 ];
-const REFLECTED = [...SERVICES, "grpc.health.v1.Health"];
 
 /** A run of the controller. It starts even while Postgres is away, and is ready once it knows what runs where. */
 export class Controller implements Part {
@@ -57,13 +61,16 @@ export class Controller implements Part {
   readonly #registry = createRegistry();
   readonly #metrics = createControllerMetrics(this.#registry);
   readonly #readiness = new Readiness(["database", "inventory", "serving"]);
-  readonly #health = new HealthImplementation(servingStatus(false));
+  readonly #services: readonly string[];
+  readonly #health: HealthImplementation;
   readonly #controllerId = randomBytes(16).toString("hex");
   readonly #database: Database;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
+  readonly #callers: LoopbackCallers;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
+  readonly #legacy: LegacyParts;
   readonly #viewers: ViewerParts;
   readonly #useCases: UseCases;
   readonly #lifecycle: Lifecycle;
@@ -79,12 +86,18 @@ export class Controller implements Part {
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
     const instances = new InstanceRegistry({ database, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
-    const calls = { caller: config.identity.loopback_caller, log, metrics };
+    const callers = new LoopbackCallers(config.identity);
+    const calls = { callers, log, metrics };
     this.#database = database;
     this.#instances = instances;
     this.#agents = agents;
+    this.#callers = callers;
     this.#handlers = new UnaryHandlers(calls);
     this.#streams = new StreamHandlers(calls);
+    this.#legacy = createLegacyParts({ config, database, metrics, log });
+    const { tokens: legacy, served } = this.#legacy;
+    this.#services = served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES;
+    this.#health = new HealthImplementation(servingStatus(this.#services, false));
     this.#viewers = createViewerParts({
       config,
       controllerId,
@@ -92,10 +105,11 @@ export class Controller implements Part {
       instances,
       agents,
       readiness,
+      legacy,
       log,
       metrics,
     });
-    this.#useCases = createUseCases({ config, database, instances, agents, viewers: this.#viewers, log });
+    this.#useCases = createUseCases({ config, database, instances, agents, viewers: this.#viewers, legacy, log });
     this.#lifecycle = this.#arrange();
     this.#readiness.onChange((ready) => this.#announce(ready));
   }
@@ -132,6 +146,7 @@ export class Controller implements Part {
       { name: "instances", part: instances },
       { name: "presence", part: presence },
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
+      ...this.#legacy.parts,
       ...records,
       { name: "observer", part: this.#observer() },
       { name: "agent server", part: this.#agentServer() },
@@ -139,6 +154,7 @@ export class Controller implements Part {
       { name: "api server", part: this.#apiServer() },
       { name: "watching calls", part: this.#streams },
       { name: "calls", part: this.#handlers },
+      ...this.#gateway(),
       ...entrances,
     ]);
   }
@@ -171,7 +187,7 @@ export class Controller implements Part {
     const addServices = (server: Server): void => {
       this.#addUseCases(server);
       this.#health.addToServer(server);
-      addReflection(server, REFLECTED);
+      addReflection(server, [...this.#services, HEALTH_SERVICE]);
     };
     return new GrpcServer({
       name: "api",
@@ -181,6 +197,21 @@ export class Controller implements Part {
     });
   }
 
+  /** REST, where it is asked for. */
+  #gateway(): NamedPart[] {
+    const { gateway, proxy } = this.#config;
+    if (gateway.listen === undefined) return [];
+    const part = new GatewayServer({
+      ...this.#useCases,
+      listen: requireAddress(gateway.listen),
+      callers: this.#callers,
+      trustedProxies: proxy.trusted_proxies,
+      log: this.#log,
+      metrics: this.#metrics,
+    });
+    return [{ name: "gateway", part }];
+  }
+
   #addUseCases(server: Server): void {
     const handlers = this.#handlers;
     const { inventory, sessions, audit, ...console } = this.#useCases;
@@ -188,6 +219,7 @@ export class Controller implements Part {
     addInventoryService(server, handlers, inventory);
     addSessionService(server, { handlers, streams: this.#streams, sessions });
     addAuditService(server, handlers, audit);
+    if (this.#legacy.served) addConsoleAuthService(server, handlers, this.#legacy.served);
   }
 
   /** Looks a few times a second at what has no event of its own. */
@@ -212,12 +244,9 @@ export class Controller implements Part {
   }
 
   #announce(ready: boolean): void {
-    for (const [service, status] of Object.entries(servingStatus(ready))) this.#health.setStatus(service, status);
+    for (const [service, status] of Object.entries(servingStatus(this.#services, ready))) {
+      this.#health.setStatus(service, status);
+    }
     this.#log.info({ ready, conditions: this.#readiness.conditions() }, ready ? "ready" : "not ready");
   }
-}
-
-/** What grpc.health.v1 says of each service; the empty name stands for the whole controller. */
-function servingStatus(ready: boolean): ServingStatusMap {
-  return Object.fromEntries(["", ...SERVICES].map((service) => [service, ready ? "SERVING" : "NOT_SERVING"]));
 }

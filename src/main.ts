@@ -6,6 +6,8 @@ import { readFileSync } from "node:fs";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { controllerSchema, loadControllerConfig } from "./config/controller-config.js";
 import { ConfigError, formatSettings } from "./config/load-config.js";
+import { ConsoleAuthProgram } from "./consoleauth-program.js";
+import { checkUpgrade } from "./consoleauth/upgrade-check.js";
 import { Controller } from "./controller.js";
 import { migrate } from "./db/migrate.js";
 import { runProgram } from "./lib/lifecycle.js";
@@ -14,6 +16,9 @@ import { createLog } from "./lib/log.js";
 
 const packageJson = new URL("../../package.json", import.meta.url);
 const { version } = JSON.parse(readFileSync(packageJson, "utf8")) as { version: string };
+
+/** The exit code of `upgrade-check`, as of `nova-status upgrade check`, where it could not check. */
+const UNEXPECTED = 255;
 
 const program = new Command("spicegate")
   .description("Console access for virtual machines: the controller.")
@@ -30,6 +35,15 @@ program
   });
 
 program
+  .command("consoleauth")
+  .description("run the legacy store of console tokens until SIGTERM (only for workarounds.enable_consoleauth)")
+  .action(async () => {
+    const config = readConfig();
+    const log = createLog("spicegate-consoleauth", config.log.level);
+    await runProgram(new ConsoleAuthProgram({ config, log }), { log });
+  });
+
+program
   .command("migrate")
   .description("bring the database to this version's schema; harmless when it is there already")
   .action(async () => {
@@ -43,16 +57,24 @@ program
   .description("check the settings and print what is in effect, secrets hidden")
   .action(() => void process.stdout.write(formatSettings(controllerSchema, readConfig())));
 
+program
+  .command("upgrade-check")
+  .description("say whether workarounds.enable_consoleauth can go off; exits with 0 (yes), 1 (warnings), 2 (no), 255")
+  .action(async () => {
+    const config = readConfig(UNEXPECTED);
+    await runUpgradeCheck(config);
+  });
+
 await program.parseAsync();
 
-function readConfig(): ControllerConfig {
+function readConfig(exitCode = 2): ControllerConfig {
   const { config: file = process.env["SPICEGATE_CONFIG"] } = program.opts<{ config?: string }>();
   try {
     return loadControllerConfig({ file, env: process.env });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`spicegate: ${error.message}\n`);
-    process.exit(2);
+    process.exit(exitCode);
   }
 }
 
@@ -62,5 +84,16 @@ async function runMigration(config: ControllerConfig, log: Log): Promise<void> {
   } catch (error) {
     log.fatal({ err: error }, "the database was not migrated");
     process.exitCode = 1;
+  }
+}
+
+async function runUpgradeCheck(config: ControllerConfig): Promise<void> {
+  try {
+    const { text, exitCode } = await checkUpgrade(config);
+    process.stdout.write(text);
+    process.exitCode = exitCode;
+  } catch (error) {
+    process.stderr.write(`spicegate: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = UNEXPECTED;
   }
 }

@@ -5,6 +5,8 @@ import type { AgentRouter } from "./agents/agent-router.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { AuditReader } from "./audit/audit-reader.js";
 import type { ControllerConfig } from "./config/controller-config.js";
+import type { UrlForm } from "./console/access-url.js";
+import type { ConsoleType } from "./console/console-type.js";
 import { GetSpiceConsole } from "./console/get-spice-console.js";
 import { InstanceAccess } from "./console/instance-access.js";
 import { ListAuditEvents } from "./console/list-audit-events.js";
@@ -12,6 +14,7 @@ import { LookupConsoleToken } from "./console/lookup-console-token.js";
 import { ManageInventory } from "./console/manage-inventory.js";
 import { ManageSessions } from "./console/manage-sessions.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
+import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import type { Database } from "./db/pool.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
 import type { Log } from "./lib/log.js";
@@ -26,6 +29,7 @@ export interface UseCasesOptions {
   readonly instances: InstanceRegistry;
   readonly agents: AgentRouter;
   readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches">;
+  readonly legacy: LegacyTokens;
   readonly log: Log;
 }
 
@@ -40,25 +44,33 @@ export interface UseCases {
 }
 
 /** Constructs them; none of them runs by itself. */
-export function createUseCases({ config, database, instances, agents, viewers, log }: UseCasesOptions): UseCases {
+export function createUseCases(options: UseCasesOptions): UseCases {
+  const { config, database, instances, agents, viewers, legacy, log } = options;
   const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
-  const compat = config.console.compat_tokens;
-  const tokens = new ConsoleTokenStore(database, { reusable: compat });
+  const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
   return {
     getSpiceConsole: new GetSpiceConsole({
       access,
       instances,
       agents,
       tokens: new ConsoleAuthorizer(database),
-      baseUrl: config.spice.html5proxy_base_url,
-      tokenPlace: compat ? "query" : "fragment",
+      legacy,
+      urls: urlForms(config),
       ttlSeconds: config.consoleauth.token_ttl,
       log,
     }),
-    lookupConsoleToken: new LookupConsoleToken(access, tokens, log),
-    revokeConsoleTokens: new RevokeConsoleTokens(access, tokens, log),
-    inventory: new ManageInventory({ access, instances }),
+    lookupConsoleToken: new LookupConsoleToken({ access, tokens, legacy, log }),
+    revokeConsoleTokens: new RevokeConsoleTokens({ access, tokens, legacy, log }),
+    inventory: new ManageInventory({ access, instances, legacy }),
     sessions: new ManageSessions({ ...viewers, access }),
     audit: new ListAuditEvents(access, new AuditReader(database)),
+  };
+}
+
+/** Native proxies read the token in the query, and so do viewers made for Nova's own. */
+function urlForms({ spice, console }: ControllerConfig): Readonly<Record<ConsoleType, UrlForm>> {
+  return {
+    "spice-html5": { baseUrl: spice.html5proxy_base_url, tokenIn: console.compat_tokens ? "query" : "fragment" },
+    "spice-direct": { baseUrl: spice.spice_direct_proxy_base_url, tokenIn: "query" },
   };
 }

@@ -10,6 +10,7 @@ import { SessionEndings } from "./console/session-endings.js";
 import { ViewerDrain } from "./console/viewer-drain.js";
 import { ViewerRefusals } from "./console/viewer-refusals.js";
 import { ProvenSessions } from "./console/viewer-sessions.js";
+import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import { DatabaseShare } from "./db/database-share.js";
 import type { Database } from "./db/pool.js";
 import { TunnelDisplays } from "./displays/tunnel-displays.js";
@@ -40,6 +41,7 @@ export interface ViewerPartsOptions {
   readonly instances: InstanceRegistry;
   readonly agents: AgentRouter;
   readonly readiness: Readiness;
+  readonly legacy: LegacyTokens;
   readonly log: Log;
   readonly metrics: ControllerMetrics;
 }
@@ -60,7 +62,7 @@ const VIEWERS_SHARE = { slots: VIEWER_DB_CONNECTIONS, waiting: MAX_WAITING_VIEWE
 
 /** Constructs them; nothing runs before the lifecycle starts them. */
 export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
-  const { config, controllerId, database, instances, agents, log, metrics } = options;
+  const { config, controllerId, database, instances, agents, legacy, log, metrics } = options;
   const clock = systemClock;
   const entrance = new DatabaseShare(database, VIEWERS_SHARE, clock);
   const times = {
@@ -84,9 +86,9 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const viewers = new ProvenSessions({ ...shared, registry, endings, displays, metrics, clock });
   const proxy = createProxy(options, {
     refusals,
-    redeeming: new RedeemConsoleToken({ ...shared, tokens }),
+    redeeming: new RedeemConsoleToken({ ...shared, tokens, legacy, consumeLegacy: !config.console.compat_tokens }),
     sessions: viewers,
-    entrance: new EnterByToken({ ...shared, tokens, viewers }),
+    entrance: new EnterByToken({ ...shared, tokens, legacy, viewers }),
   });
   return {
     sessions,

@@ -16,6 +16,7 @@ const ACTIONS = {
   ended: ActionMessage.AUDIT_ACTION_ENDED,
   "channel-opened": ActionMessage.AUDIT_ACTION_CHANNEL_OPENED,
   "channel-closed": ActionMessage.AUDIT_ACTION_CHANNEL_CLOSED,
+  adopted: ActionMessage.AUDIT_ACTION_ADOPTED,
 } as const satisfies Record<AuditAction, ActionMessage>;
 
 const FIRST_MOMENT = new Date("0001-01-01T00:00:00Z");

@@ -19,7 +19,15 @@ export const SYSTEM_ACTOR: AuditActor = { subject: "spicegate", projectId: "", r
 
 /** What audit rows tell of. */
 export type AuditAction =
-  "issued" | "looked-up" | "revoked" | "redeemed" | "refused" | "ended" | "channel-opened" | "channel-closed";
+  | "issued"
+  | "looked-up"
+  | "revoked"
+  | "redeemed"
+  | "refused"
+  | "ended"
+  | "channel-opened"
+  | "channel-closed"
+  | "adopted";
 
 /** Subject, project, request id and client address of an actor as SQL expressions. */
 export type ActorExpressions = readonly [string, string, string, string];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How viewers made for Nova's proxy come in (console.compat_tokens): each of their connections brings the token, again
 // and again until it expires. The first one begins a session, the others find it; whichever controller they come to.
+import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import { abortError } from "../lib/deadline.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
@@ -17,6 +18,7 @@ import type { PresentedUrl, TokenEntrance, ViewerChannel, ViewerContext, ViewerS
 
 /** What entering needs. */
 export interface EnterByTokenOptions extends TokenCheckOptions {
+  readonly legacy: Pick<LegacyTokens, "bringIn">;
   readonly sessions: Pick<SessionStore, "enter" | "findEntered">;
   readonly viewers: Pick<ViewerSessions, "openChannel">;
   readonly drain: Pick<ViewerDrain, "requireOpen">;
@@ -92,6 +94,7 @@ export class EnterByToken implements TokenEntrance {
   /** Undefined where something came between our look and the statement. */
   async #begin(attempt: Attempt, last: EnteredSession | undefined): Promise<BegunSession | undefined> {
     const { url, tokenHash, context, learn } = attempt;
+    await this.#options.legacy.bringIn(tokenHash, { consume: false });
     const token = await this.#check.require(tokenHash);
     learn(knownOf(token));
     requireUsable(token);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What callers may see and change of instances and hosts. The rules of who owns which column are the registry's.
+import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import type { Page, PageRequest } from "../db/page-token.js";
 import type { Host } from "../instances/host.js";
 import type {
@@ -10,6 +11,8 @@ import type {
   RecordedFault,
 } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
+import { reasonOf } from "../lib/service-error.js";
+import { invalid } from "../lib/validate.js";
 import { seesEveryProject } from "../policy/policy.js";
 import { isAdmin } from "../rpc/caller.js";
 import type { RequestContext } from "../rpc/request-context.js";
@@ -20,6 +23,7 @@ import type { InstanceAccess } from "./instance-access.js";
 export interface ManageInventoryOptions {
   readonly access: InstanceAccess;
   readonly instances: InstanceRegistry;
+  readonly legacy: Pick<LegacyTokens, "forget">;
 }
 
 /** The use cases of InventoryService. */
@@ -30,15 +34,28 @@ export class ManageInventory {
     this.#options = options;
   }
 
-  /** A page of the instances the caller sees; somebody else's project is an empty page. */
+  /**
+   * A page of the instances the caller sees; somebody else's project is an empty page. INVALID_ARGUMENT for an `after`
+   * that the caller does not see.
+   */
   async listInstances(filters: InstanceFilters, page: PageRequest, context: RequestContext): Promise<Page<Instance>> {
     const { access, instances } = this.#options;
     await access.requireVerb({ verb: "instance:read" }, context);
+    if (filters.after !== undefined) await this.#requireMarker(filters.after, context);
     const { caller } = context;
     if (seesEveryProject(caller)) return instances.list(filters, page);
     const { projectId = caller.project } = filters;
     if (caller.project === "" || projectId !== caller.project) return { items: [], nextPageToken: "" };
     return instances.list({ ...filters, projectId }, page);
+  }
+
+  async #requireMarker(uuid: string, context: RequestContext): Promise<void> {
+    try {
+      await this.#options.access.require(uuid, context);
+    } catch (error) {
+      if (reasonOf(error) !== "INSTANCE_NOT_FOUND") throw error;
+      throw invalid("marker", "must be the id of an instance");
+    }
   }
 
   /** One instance, and for administrators its last faults, newest first. */
@@ -54,23 +71,29 @@ export class ManageInventory {
 
   /** Creates or replaces the orchestrator's half; revives a deleted instance. */
   async registerInstance(registration: InstanceRegistration, context: RequestContext): Promise<Instance> {
-    const { access, instances } = this.#options;
+    const { access, instances, legacy } = this.#options;
     await access.requireVerb({ verb: "instance:write", instanceUuid: registration.uuid }, context);
-    return instances.register(registration);
+    const instance = await instances.register(registration);
+    if (startsMigration(registration)) await legacy.forget(registration.uuid);
+    return instance;
   }
 
   /** Changes the named fields. */
   async updateInstance(uuid: string, changes: InstanceChanges, context: RequestContext): Promise<Instance> {
-    const { access, instances } = this.#options;
+    const { access, instances, legacy } = this.#options;
     await access.requireVerb({ verb: "instance:write", instanceUuid: uuid }, context);
-    return instances.update(uuid, changes);
+    const instance = await instances.update(uuid, changes);
+    if (startsMigration(changes)) await legacy.forget(uuid);
+    return instance;
   }
 
   /** Deletes the instance and its tokens; says how many tokens. */
   async deleteInstance(uuid: string, context: RequestContext): Promise<number> {
-    const { access, instances } = this.#options;
+    const { access, instances, legacy } = this.#options;
     await access.requireVerb({ verb: "instance:write", instanceUuid: uuid }, context);
-    return instances.delete(uuid, actorFrom(context));
+    const tokens = await instances.delete(uuid, actorFrom(context));
+    await legacy.forget(uuid);
+    return tokens;
   }
 
   /** A page of the hosts. */
@@ -79,4 +102,9 @@ export class ManageInventory {
     await access.requireVerb({ verb: "host:read" }, context);
     return instances.listHosts(page);
   }
+}
+
+/** As in Nova the legacy store forgets at the start of a live migration; the rows go when the destination runs it. */
+function startsMigration({ taskState }: Pick<InstanceChanges, "taskState">): boolean {
+  return taskState === "migrating";
 }

@@ -2,6 +2,7 @@
 // A console URL is opened. The order of the steps is Nova's: the token, its type, the host's word, and only then the
 // statement that uses the token up, so that a host's hiccup leaves it usable.
 import { logAudit } from "../audit/audit-line.js";
+import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import { abortError } from "../lib/deadline.js";
 import type { Log } from "../lib/log.js";
 import type { BegunSession, SessionStore } from "../sessions/session-store.js";
@@ -14,6 +15,9 @@ import type { OpenedSession, Redeeming, ViewerContext } from "./viewer.js";
 
 /** What redeeming needs. */
 export interface RedeemConsoleTokenOptions extends TokenCheckOptions {
+  readonly legacy: Pick<LegacyTokens, "bringIn">;
+  /** Whether the legacy store forgets what only it knew; not where a token can be used again. */
+  readonly consumeLegacy: boolean;
   readonly sessions: Pick<SessionStore, "redeem">;
   readonly drain: Pick<ViewerDrain, "requireOpen">;
   readonly refusals: ViewerRefusals;
@@ -42,6 +46,7 @@ export class RedeemConsoleToken implements Redeeming {
     try {
       this.#options.drain.requireOpen();
       const tokenHash = hashOf(text);
+      await this.#options.legacy.bringIn(tokenHash, { consume: this.#options.consumeLegacy });
       const token = await this.#check.require(tokenHash);
       known = knownOf(token);
       requireUnused(token);

@@ -104,11 +104,36 @@ export const TUNNEL_KEEPALIVE_MS = 8_000;
 /** How long the last bytes of one side may take to the other. */
 export const TUNNEL_LAST_BYTES_MS = 1_000;
 
+// The legacy store of console tokens.
+/** In the memory of one process: about 100 MiB. */
+export const MAX_LEGACY_TOKENS = 100_000;
+/** The list of one instance in memcached then has 75 KiB. */
+export const MAX_LEGACY_TOKENS_PER_INSTANCE = 1_000;
+/** How long a request waits for the legacy store before the database answers alone. */
+export const LEGACY_CALL_MS = 1_000;
+export const LEGACY_RECONNECT_BACKOFF = { firstMs: 100, mostMs: 1_000 };
+/** Questions to the legacy store at the same time, and how many more may wait for their turn. */
+export const MAX_LEGACY_CALLS = 64;
+export const MAX_WAITING_LEGACY_CALLS = 1_000;
+/** Without a failure for so long the legacy store is well again. */
+export const LEGACY_SETTLES_MS = 3_000;
+/** For one command to memcached, and for all that make one step of the store; less than a caller waits. */
+export const MEMCACHED_COMMAND_MS = 400;
+export const MEMCACHED_MS = 800;
+/** How often the writer of an instance's list begins anew because somebody else has written it meanwhile. */
+export const MAX_LIST_ATTEMPTS = 100;
+/** How long a list goes on naming a token that has expired: clocks of several machines may differ by less. */
+export const LIST_OUTLIVES_TOKENS_S = 60;
+
 // Viewers.
 export const MAX_REDEEM_BODY_BYTES = 1_024;
 export const MAX_HTTP_HEADER_BYTES = 16_384;
 /** From the request's first byte to its last. */
 export const HTTP_REQUEST_MS = 10_000;
+/** What a request over REST may take: an agent's answer, and the database before and after. */
+export const GATEWAY_REQUEST_MS = MAX_REQUEST_MS + 1_500;
+/** The largest that is answered here has three short texts; clients of Nova may send other actions, to be told that there are none. */
+export const MAX_GATEWAY_BODY_BYTES = 16_384;
 export const HTTP_KEEP_ALIVE_MS = 5_000;
 export const MAX_HTTP_CONNECTIONS = 12_000;
 /** Connections that the kernel keeps until they are accepted, where net.core.somaxconn allows; Node asks for 511. */

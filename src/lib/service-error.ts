@@ -20,6 +20,7 @@ export type ErrorReason =
   | "AGENT_UNAVAILABLE"
   | "HYPERVISOR_UNAVAILABLE"
   | "DATABASE_UNAVAILABLE"
+  | "LEGACY_STORE_UNAVAILABLE"
   | "INVENTORY_INCOMPLETE"
   | "DRAINING"
   | "AGENT_TIMEOUT"
@@ -65,6 +66,7 @@ export const ERROR_TABLE = {
   AGENT_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 2_000 },
   HYPERVISOR_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 2_000 },
   DATABASE_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 1_000 },
+  LEGACY_STORE_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 1_000 },
   INVENTORY_INCOMPLETE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 1_000 },
   DRAINING: { grpc: status.UNAVAILABLE, http: 503, retryMs: 1_000 },
   AGENT_TIMEOUT: { grpc: status.DEADLINE_EXCEEDED, http: 504 },

@@ -16,7 +16,8 @@ export type Verb =
   | "instance:read"
   | "instance:write"
   | "host:read"
-  | "audit:read";
+  | "audit:read"
+  | "consoleauth:use";
 
 /** The roles that have each verb. What is not listed is denied. */
 const ROLES_WITH = {
@@ -32,6 +33,8 @@ const ROLES_WITH = {
   "host:read": ["admin", "reader", "auditor", "service"],
   // Every project's: who may read it is nobody's member.
   "audit:read": ["admin", "auditor"],
+  // Whoever may write authorizations may open any console.
+  "consoleauth:use": ["admin", "service"],
 } as const satisfies Record<Verb, readonly Role[]>;
 
 /** True where one of the caller's roles has the verb. */

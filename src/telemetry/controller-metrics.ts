@@ -7,6 +7,7 @@ import { LATENCY_BUCKETS } from "./metrics.js";
 export interface ControllerMetrics {
   readonly rpcSeconds: Histogram<"method" | "reason">;
   readonly proxySeconds: Histogram<"route" | "reason">;
+  readonly gatewaySeconds: Histogram<"route" | "reason">;
   readonly agentRequestSeconds: Histogram<"operation" | "outcome">;
   readonly agentsConnected: Gauge;
   readonly agentStreamsRefused: Counter<"reason">;
@@ -23,6 +24,20 @@ export interface ControllerMetrics {
   readonly refusals: Counter<"reason">;
   readonly firstByteSeconds: Histogram;
   readonly watches: Gauge;
+  readonly consoleauthChecks: Counter<"result">;
+  readonly consoleauthWriteFailures: Counter<"operation">;
+}
+
+/** Registers what every program that answers calls counts. Called once per registry. */
+export function createCallMetrics(registry: Registry): Pick<ControllerMetrics, "rpcSeconds"> {
+  const rpcSeconds = new Histogram({
+    name: "spicegate_rpc_seconds",
+    help: "Time to answer a call of the API, by method and reason (OK = served).",
+    labelNames: ["method", "reason"] as const,
+    buckets: LATENCY_BUCKETS,
+    registers: [registry],
+  });
+  return { rpcSeconds };
 }
 
 /** Registers the controller's metrics. Called once per registry. */
@@ -35,13 +50,15 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
   const seconds = <T extends string>(name: string, help: string, labelNames: T[]): Histogram<T> =>
     new Histogram({ name: `spicegate_${name}`, help, labelNames, buckets: LATENCY_BUCKETS, registers });
   return {
-    rpcSeconds: seconds("rpc_seconds", "Time to answer a call of the API, by method and reason (OK = served).", [
-      "method",
-      "reason",
-    ]),
+    ...createCallMetrics(registry),
     proxySeconds: seconds(
       "proxy_seconds",
       "Time to answer a request of a browser, by route and reason (OK = served).",
+      ["route", "reason"],
+    ),
+    gatewaySeconds: seconds(
+      "gateway_seconds",
+      "Time to answer a request over REST, by route and reason (OK = served).",
       ["route", "reason"],
     ),
     agentRequestSeconds: seconds(
@@ -91,5 +108,15 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       [],
     ),
     watches: gauge("watches_open", "Calls that are watching sessions."),
+    consoleauthChecks: counter(
+      "consoleauth_checks_total",
+      "Tokens that the legacy store was asked for, by result: legacy-only (the database did not know it), both, stale (legacy only, and of no use any more), miss, failed.",
+      ["result"],
+    ),
+    consoleauthWriteFailures: counter(
+      "consoleauth_write_failures_total",
+      "Changes that the legacy store did not take, by operation (authorize, consume, delete).",
+      ["operation"],
+    ),
   };
 }

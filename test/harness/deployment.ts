@@ -10,7 +10,7 @@ import type { ChildProgram } from "../../demo/child-program.js";
 import { freePort } from "../../demo/ports.js";
 import { createRunFolder, removeRunFolder } from "../../demo/run-folder.js";
 import type { SpicegateProgramOptions } from "../../demo/spicegate-programs.js";
-import { agentProgram, controllerProgram } from "../../demo/spicegate-programs.js";
+import { agentProgram, consoleAuthProgram, controllerProgram } from "../../demo/spicegate-programs.js";
 import { waitUntil } from "../../demo/wait-until.js";
 import { AuditServiceClient } from "../../proto/gen/spicegate/audit/v1/audit.js";
 import type { GetSpiceConsoleResponse } from "../../proto/gen/spicegate/console/v1/console.js";
@@ -21,6 +21,8 @@ import { SessionServiceClient } from "../../proto/gen/spicegate/session/v1/sessi
 import { dumpDatabase } from "./database-dump.js";
 import type { CallOptions, CallResult } from "./grpc-client.js";
 import { callUnary } from "./grpc-client.js";
+import type { RestAnswer } from "./rest-client.js";
+import { RestClient } from "./rest-client.js";
 import { createDatabase } from "./test-database.js";
 import { tokenOf, Viewer } from "./viewer.js";
 
@@ -44,7 +46,7 @@ export interface DeploymentOptions {
 export type LogEntry = Readonly<Record<string, unknown>>;
 
 const HOST = "host-1";
-const PORTS = 6;
+const PORTS = 7;
 
 /** A running controller with its agent. */
 export class Deployment {
@@ -58,7 +60,10 @@ export class Deployment {
   readonly tunnel: string;
   readonly proxy: string;
   readonly telemetry: string;
+  readonly gateway: string;
   readonly host: string;
+  /** Nova's API; the tokens of the consoles that it issues are remembered as those of `getConsole` are. */
+  readonly rest: RestClient;
   readonly console: ConsoleServiceClient;
   readonly inventory: InventoryServiceClient;
   readonly session: SessionServiceClient;
@@ -71,7 +76,7 @@ export class Deployment {
   readonly #heapMiB: number | undefined;
 
   private constructor(folder: string, databaseUrl: string, ports: readonly number[], options: DeploymentOptions) {
-    const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0, tunnel = 0, proxy = 0] = ports;
+    const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0, tunnel = 0, proxy = 0, gateway = 0] = ports;
     this.folder = folder;
     this.controllerConfig = join(folder, "controller.yaml");
     this.databaseUrl = databaseUrl;
@@ -80,8 +85,10 @@ export class Deployment {
     this.tunnel = `127.0.0.1:${tunnel}`;
     this.proxy = `127.0.0.1:${proxy}`;
     this.telemetry = `127.0.0.1:${telemetry}`;
+    this.gateway = `127.0.0.1:${gateway}`;
     this.host = options.host ?? HOST;
     this.#heapMiB = options.heapMiB;
+    this.rest = new RestClient(this.gateway, (answer) => this.#rememberTokens(answer));
     this.console = new ConsoleServiceClient(this.api, credentials.createInsecure());
     this.inventory = new InventoryServiceClient(this.api, credentials.createInsecure());
     this.session = new SessionServiceClient(this.api, credentials.createInsecure());
@@ -126,10 +133,17 @@ export class Deployment {
     return this.#add(agentProgram(this.#files(name, telemetry, merge(settings, overrides))));
   }
 
+  /** `spicegate consoleauth` with the controller's settings, not started; `telemetry` is its consoleauth.telemetry_listen. */
+  addConsoleAuth(telemetry: string): ChildProgram {
+    const home = join(this.folder, "home");
+    const logFile = join(this.folder, "consoleauth.log");
+    return this.#add(consoleAuthProgram({ home, configFile: this.controllerConfig, logFile, telemetry }));
+  }
+
   /** Asks for a console and remembers its token, which must then be nowhere else. */
   async getConsole(
     instanceUuid: string,
-    options: CallOptions & { readonly consoleType?: string } = {},
+    options: CallOptions & { readonly consoleType?: string | undefined } = {},
   ): Promise<CallResult<GetSpiceConsoleResponse>> {
     const request = { instanceUuid, consoleType: options.consoleType ?? "" };
     const result = await callUnary(this.console.getSpiceConsole.bind(this.console), request, options);
@@ -227,6 +241,10 @@ export class Deployment {
     }
   }
 
+  #rememberTokens({ text }: RestAnswer): void {
+    for (const [, token] of text.matchAll(URL_TOKEN)) if (token !== undefined) this.#tokens.add(token);
+  }
+
   async #assertNoSecrets(): Promise<void> {
     const places = { logs: this.logs(), database: await dumpDatabase(this.databaseUrl).catch(() => "") };
     const hashes = new Set(places.database.match(SHA_256));
@@ -245,6 +263,7 @@ export class Deployment {
       api: { listen: this.api },
       agents: { listen: this.agents, tunnel_listen: this.tunnel },
       proxy: { listen: this.proxy },
+      gateway: { listen: this.gateway },
       spice: { html5proxy_base_url: `http://${this.proxy}/${page}` },
       telemetry: { listen: this.telemetry },
       database: { url: this.databaseUrl },
@@ -269,6 +288,7 @@ export class Deployment {
 
 // Whole words of the length of a token, and of the hash that is stored of it.
 const TOKEN = /(?<![\w-])[\w-]{43}(?![\w-])/g;
+const URL_TOKEN = /[#?]token=([\w-]+)/g;
 const SHA_256 = /\b[0-9a-f]{64}\b/g;
 
 /** Nothing that people name has capitals, small letters and digits, and the length of a secret. */

@@ -11,6 +11,8 @@ import { ViewerDrain } from "../../src/console/viewer-drain.js";
 import { ViewerRefusals } from "../../src/console/viewer-refusals.js";
 import { ProvenSessions } from "../../src/console/viewer-sessions.js";
 import type { OpenedSession, PresentedUrl, ViewerChannel, ViewerContext } from "../../src/console/viewer.js";
+import type { LegacyTokens } from "../../src/consoleauth/console-auth.js";
+import { NO_LEGACY_TOKENS } from "../../src/consoleauth/console-auth.js";
 import type { DisplayTarget } from "../../src/displays/display.js";
 import type { InstanceRegistry } from "../../src/instances/instance-registry.js";
 import type { Clock } from "../../src/lib/clock.js";
@@ -31,6 +33,7 @@ import type { TestDatabase } from "./test-database.js";
 
 /** What a test may choose. */
 export interface ViewerPartsOptions {
+  readonly legacy?: LegacyTokens;
   readonly controllerId?: string;
   readonly clock?: Clock;
   readonly times?: Partial<SessionTimes>;
@@ -90,7 +93,13 @@ export class ViewerParts {
 
   constructor(
     db: TestDatabase,
-    { controllerId = CONTROLLER, clock = systemClock, times, graceMs = 0 }: ViewerPartsOptions = {},
+    {
+      controllerId = CONTROLLER,
+      clock = systemClock,
+      times,
+      graceMs = 0,
+      legacy = NO_LEGACY_TOKENS,
+    }: ViewerPartsOptions = {},
   ) {
     const { database } = db;
     const { log } = this.log;
@@ -111,11 +120,12 @@ export class ViewerParts {
         return Promise.resolve(new PassThrough());
       },
     };
-    this.redeeming = new RedeemConsoleToken({ tokens, sessions, instances, agents, drain, refusals, log });
+    const redeeming = { tokens, legacy, consumeLegacy: true, sessions, instances, agents, drain, refusals, log };
+    this.redeeming = new RedeemConsoleToken(redeeming);
     const own = { sessions, registry, endings, instances, agents, displays, drain, refusals, metrics, log, clock };
     this.viewers = new ProvenSessions(own);
     const { viewers } = this;
-    this.entering = new EnterByToken({ tokens, sessions, viewers, instances, agents, drain, refusals, log });
+    this.entering = new EnterByToken({ tokens, legacy, sessions, viewers, instances, agents, drain, refusals, log });
     this.sessions = sessions;
     this.registry = registry;
     this.endings = endings;

@@ -149,7 +149,7 @@ create table session_channels (
 );
 alter table agent_streams add constraint agent_streams_pkey PRIMARY KEY (host, controller_id);
 alter table agent_streams add constraint agent_streams_stream_id_key UNIQUE (stream_id);
-alter table audit_events add constraint audit_events_action_check CHECK ((action = ANY (ARRAY['issued'::text, 'looked-up'::text, 'revoked'::text, 'redeemed'::text, 'refused'::text, 'ended'::text, 'channel-opened'::text, 'channel-closed'::text])));
+alter table audit_events add constraint audit_events_action_check CHECK ((action = ANY (ARRAY['issued'::text, 'looked-up'::text, 'revoked'::text, 'redeemed'::text, 'refused'::text, 'ended'::text, 'channel-opened'::text, 'channel-closed'::text, 'adopted'::text])));
 alter table audit_events add constraint audit_events_pkey PRIMARY KEY (event_id);
 alter table console_auth_tokens add constraint console_auth_tokens_pkey PRIMARY KEY (id);
 alter table console_auth_tokens add constraint console_auth_tokens_port_check CHECK (((port >= 1) AND (port <= 65535)));

@@ -16,6 +16,7 @@ import type { Role } from "../../../src/rpc/caller.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import type { AuthorizationRequest } from "../../../src/tokens/console-authorizer.js";
+import { hashToken } from "../../../src/tokens/token.js";
 import { rejectionOf } from "../../harness/rejection.js";
 
 const UUID = "00000000-0000-4000-8000-000000000001";
@@ -57,6 +58,7 @@ class World {
   readonly asked: AgentRequest[] = [];
   readonly authorized: AuthorizationRequest[] = [];
   readonly withdrawn: string[] = [];
+  readonly legacy: unknown[] = [];
   readonly refusals: unknown[] = [];
   readonly faults: InstanceFault[] = [];
 
@@ -85,9 +87,12 @@ class World {
         },
         withdraw: (token) => Promise.resolve(void this.withdrawn.push(token)),
       },
+      legacy: { issued: (hash, console) => Promise.resolve(void this.legacy.push({ hash, ...console })) },
       instances: { recordFault: (fault) => void this.faults.push(fault) },
-      baseUrl: "http://proxy/console",
-      tokenPlace: "fragment",
+      urls: {
+        "spice-html5": { baseUrl: "http://proxy/console", tokenIn: "fragment" },
+        "spice-direct": { baseUrl: "http://native/nova", tokenIn: "query" },
+      },
       ttlSeconds: 600,
       log: silentLog,
     });
@@ -156,6 +161,51 @@ describe("GetSpiceConsole", () => {
       },
     ]);
     expect(world.faults).to.deep.equal([]);
+  });
+
+  it("gives a native proxy its own URL, and stores whose it is", async () => {
+    for (const listen of [ListenKind.LISTEN_KIND_ADDRESS, ListenKind.LISTEN_KIND_NETWORK]) {
+      world.answer = { ...ENDPOINT, listen };
+      expect(await world.ask("spice-direct")).to.deep.equal({
+        url: "http://native/nova?token=secret",
+        consoleType: "spice-direct",
+        expiresAt: EXPIRES,
+      });
+      const row = { consoleType: "spice-direct", accessUrlBase: "http://native/nova", tlsPort: 5901 };
+      expect(world.authorized.at(-1)).to.deep.include(row);
+    }
+  });
+
+  it("refuses a native proxy what it cannot dial, stores nothing, and blames no host", async () => {
+    const { LISTEN_KIND_NONE, LISTEN_KIND_SOCKET, LISTEN_KIND_ADDRESS, LISTEN_KIND_UNSPECIFIED } = ListenKind;
+    const ways = [
+      { listen: LISTEN_KIND_NONE, port: 5900 },
+      { listen: LISTEN_KIND_SOCKET, port: 5900 },
+      { listen: LISTEN_KIND_UNSPECIFIED, port: 5900 },
+      { listen: LISTEN_KIND_ADDRESS, port: 0 },
+    ];
+    for (const way of ways) {
+      world.answer = { ...ENDPOINT, tlsPort: 0, ...way };
+      expect(await reason("spice-direct"), JSON.stringify(way)).to.equal("NO_NETWORK_DISPLAY");
+    }
+    expect(world.authorized).to.deep.equal([]);
+    expect(world.faults).to.deep.equal([]);
+  });
+
+  it("tells the legacy way what was issued, by the token's hash", async () => {
+    await world.ask();
+    const [legacy, ...others] = world.legacy;
+    expect(others).to.deep.equal([]);
+    expect(legacy).to.deep.include({
+      hash: hashToken("secret"),
+      instanceUuid: UUID,
+      host: "10.0.0.1",
+      port: undefined,
+      tlsPort: 5901,
+      accessUrlBase: "http://proxy/console",
+      createdBy: "alice",
+      expiresAt: EXPIRES,
+    });
   });
 
   it("checks in its order: each refusal hides all that follow", async () => {
@@ -258,5 +308,6 @@ describe("GetSpiceConsole", () => {
     world.onAuthorize = () => world.caller.abort();
     expect(await reason()).to.equal("CANCELLED");
     expect(world.withdrawn).to.deep.equal(["secret"]);
+    expect(world.legacy).to.deep.equal([]);
   });
 });

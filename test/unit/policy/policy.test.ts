@@ -18,6 +18,11 @@ describe("policy", () => {
     expect(mayUse(caller("service"), "console:lookup")).to.equal(true);
   });
 
+  it("lets administrators and services, and nobody else, write into the legacy store", () => {
+    const roles: readonly Role[] = ["admin", "service", "member", "reader", "auditor"];
+    expect(roles.filter((role) => mayUse(caller(role), "consoleauth:use"))).to.deep.equal(["admin", "service"]);
+  });
+
   it("denies with the verb and the roles, and nothing of the target", () => {
     expect(() => requireVerb(caller("reader"), "console:open"))
       .to.throw("none of your roles (reader) allows console:open")

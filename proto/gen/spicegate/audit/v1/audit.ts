@@ -40,6 +40,8 @@ export const AuditAction = {
   AUDIT_ACTION_CHANNEL_OPENED: 7,
   /** AUDIT_ACTION_CHANNEL_CLOSED - A channel was closed; reason says why. */
   AUDIT_ACTION_CHANNEL_CLOSED: 8,
+  /** AUDIT_ACTION_ADOPTED - A token that only the legacy store knew was taken over. */
+  AUDIT_ACTION_ADOPTED: 9,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -55,6 +57,7 @@ export namespace AuditAction {
   export type AUDIT_ACTION_ENDED = typeof AuditAction.AUDIT_ACTION_ENDED;
   export type AUDIT_ACTION_CHANNEL_OPENED = typeof AuditAction.AUDIT_ACTION_CHANNEL_OPENED;
   export type AUDIT_ACTION_CHANNEL_CLOSED = typeof AuditAction.AUDIT_ACTION_CHANNEL_CLOSED;
+  export type AUDIT_ACTION_ADOPTED = typeof AuditAction.AUDIT_ACTION_ADOPTED;
   export type UNRECOGNIZED = typeof AuditAction.UNRECOGNIZED;
 }
 
@@ -82,7 +85,7 @@ export interface AuditEvent {
   instanceUuid: string;
   /** The host. */
   host: string;
-  /** "spice-html5". */
+  /** "spice-html5" or "spice-direct". */
   consoleType: string;
   /** The session. */
   sessionId: string;

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Server } from "@grpc/grpc-js";
+import type { ConsoleAuthServiceServer } from "../../proto/gen/spicegate/consoleauth/v1/consoleauth.js";
+import { ConsoleAuthServiceService } from "../../proto/gen/spicegate/consoleauth/v1/consoleauth.js";
+import type { ConsoleAuth } from "../consoleauth/console-auth.js";
+import { consoleFromMessage, messageFromConsole, tokenHashFrom } from "../consoleauth/console-messages.js";
+import { parseUuid } from "../lib/validate.js";
+import { requireVerb } from "../policy/policy.js";
+import { withMalformedMessages } from "../rpc/malformed-message.js";
+import type { UnaryHandlers, UnaryMethod } from "../rpc/unary-handler.js";
+
+/** The service's name, for health and reflection. */
+export const CONSOLEAUTH_SERVICE = "spicegate.consoleauth.v1.ConsoleAuthService";
+
+/** Adds spicegate.consoleauth.v1.ConsoleAuthService to a server: decode, call the store, encode. */
+export function addConsoleAuthService(server: Server, handlers: UnaryHandlers, consoleAuth: ConsoleAuth): void {
+  const implementation: ConsoleAuthServiceServer = {
+    authorizeConsole: handlers.handle(
+      "AuthorizeConsole",
+      allowed(async ({ tokenHash, console }) => {
+        await consoleAuth.authorize(tokenHashFrom(tokenHash), consoleFromMessage(console));
+        return {};
+      }),
+    ),
+    checkToken: handlers.handle(
+      "CheckToken",
+      allowed(async ({ tokenHash, consume }) => {
+        const console = await consoleAuth.check(tokenHashFrom(tokenHash), { consume });
+        return { console: console && messageFromConsole(console) };
+      }),
+    ),
+    deleteTokensForInstance: handlers.handle(
+      "DeleteTokensForInstance",
+      allowed(async ({ instanceUuid }) => ({
+        deleted: await consoleAuth.deleteForInstance(parseUuid(instanceUuid, "instance_uuid")),
+      })),
+    ),
+  };
+  server.addService(withMalformedMessages(ConsoleAuthServiceService), implementation);
+}
+
+/** The same for callers who may; the others learn nothing of what they tried. */
+function allowed<Request, Response>(method: UnaryMethod<Request, Response>): UnaryMethod<Request, Response> {
+  return async (request, context) => {
+    requireVerb(context.caller, "consoleauth:use");
+    return method(request, context);
+  };
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The legacy store as a program of its own, `spicegate consoleauth`: what nova-consoleauth was. It needs no database.
+import type { Server } from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
+import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
+import type { ControllerConfig } from "./config/controller-config.js";
+import { createLocalParts } from "./consoleauth/legacy-parts.js";
+import type { Part } from "./lib/lifecycle.js";
+import { Lifecycle } from "./lib/lifecycle.js";
+import { requireAddress } from "./lib/listen-address.js";
+import type { Log } from "./lib/log.js";
+import { GrpcServer } from "./rpc/grpc-server.js";
+import { HEALTH_SERVICE, servingStatus } from "./rpc/health.js";
+import { LoopbackCallers } from "./rpc/loopback-callers.js";
+import { addReflection } from "./rpc/reflection.js";
+import { UnaryHandlers } from "./rpc/unary-handler.js";
+import { createCallMetrics } from "./telemetry/controller-metrics.js";
+import { createRegistry } from "./telemetry/metrics.js";
+import { Readiness } from "./telemetry/readiness.js";
+import { TelemetryServer } from "./telemetry/telemetry-server.js";
+
+/** What it is made from: the controller's settings, of which it uses a few. */
+export interface ConsoleAuthProgramOptions {
+  readonly config: ControllerConfig;
+  readonly log: Log;
+}
+
+const SERVICES = [CONSOLEAUTH_SERVICE];
+
+/** A run of `spicegate consoleauth`. */
+export class ConsoleAuthProgram implements Part {
+  readonly #log: Log;
+  readonly #readiness = new Readiness(["serving"]);
+  readonly #health = new HealthImplementation(servingStatus(SERVICES, false));
+  readonly #lifecycle: Lifecycle;
+
+  constructor({ config, log }: ConsoleAuthProgramOptions) {
+    const { listen, telemetry_listen: telemetryListen } = config.consoleauth;
+    const registry = createRegistry();
+    const callers = new LoopbackCallers(config.identity);
+    const handlers = new UnaryHandlers({ callers, log, metrics: createCallMetrics(registry) });
+    const { store, consoleAuth } = createLocalParts(config);
+    const addServices = (server: Server): void => {
+      addConsoleAuthService(server, handlers, consoleAuth);
+      this.#health.addToServer(server);
+      addReflection(server, [...SERVICES, HEALTH_SERVICE]);
+    };
+    const telemetry = { listen: requireAddress(telemetryListen), registry, readiness: this.#readiness, log };
+    this.#log = log;
+    this.#lifecycle = new Lifecycle(log, [
+      { name: "telemetry", part: new TelemetryServer(telemetry) },
+      { name: "store", part: store },
+      {
+        name: "server",
+        part: new GrpcServer({ name: "consoleauth", listen: requireAddress(listen), addServices, log }),
+      },
+      { name: "calls", part: handlers },
+    ]);
+    this.#readiness.onChange((ready) => this.#announce(ready));
+  }
+
+  async start(): Promise<void> {
+    await this.#lifecycle.start();
+    this.#readiness.set("serving", true);
+  }
+
+  /** Takes no new calls, lets those that run finish, and stops; a store in memory is forgotten. */
+  async stop(): Promise<void> {
+    this.#readiness.set("serving", false, "stopping");
+    await this.#lifecycle.stop();
+  }
+
+  #announce(ready: boolean): void {
+    for (const [service, status] of Object.entries(servingStatus(SERVICES, ready))) {
+      this.#health.setStatus(service, status);
+    }
+    this.#log.info({ ready }, ready ? "ready" : "not ready");
+  }
+}
