@@ -28,6 +28,8 @@ export interface DemoInstance {
 export interface DemoState {
   /** The address of the gRPC API. */
   readonly grpc: string;
+  /** The endpoint of the REST API for clients of Nova. */
+  readonly rest: string;
   /** The file of the API's CA, or null for plain text. */
   readonly ca: string | null;
   /** The caller's bearer token; never a console token. */
@@ -53,6 +55,7 @@ interface Listen {
   readonly agents: string;
   readonly tunnel: string;
   readonly proxy: string;
+  readonly gateway: string;
   readonly controllerTelemetry: string;
   readonly agentTelemetry: string;
 }
@@ -124,7 +127,8 @@ export class Demo implements Part {
     const uuids = machines.map(({ uuid }) => uuid);
     const urls = await requestConsoles(listen.api, uuids);
     const instances = machines.map(({ uuid, name }, index) => ({ uuid, name, url: urls[index] ?? "" }));
-    const state = { grpc: listen.api, ca: null, token: "demo", host, instances, url: urls[0] ?? "" };
+    const rest = `http://${listen.gateway}/v2.1`;
+    const state = { grpc: listen.api, rest, ca: null, token: "demo", host, instances, url: urls[0] ?? "" };
     folder.write("state.json", `${JSON.stringify(state)}\n`);
     return state;
   }
@@ -154,6 +158,7 @@ export class Demo implements Part {
       agents: await choose(50_052),
       tunnel: await choose(50_053),
       proxy: await choose(6_082),
+      gateway: await choose(8_774),
       controllerTelemetry: await choose(9_464),
       agentTelemetry: await choose(9_465),
     };
@@ -199,6 +204,7 @@ export class Demo implements Part {
       api: { listen: listen.api },
       agents: { listen: listen.agents, tunnel_listen: listen.tunnel },
       proxy: { listen: listen.proxy },
+      gateway: { listen: listen.gateway },
       spice: { html5proxy_base_url: `http://${listen.proxy}/console` },
       telemetry: { listen: listen.controllerTelemetry },
       database: { url: this.#postgres.url },

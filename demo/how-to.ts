@@ -6,7 +6,7 @@ export const GET_CONSOLE = "spicegate.console.v1.ConsoleService/GetSpiceConsole"
 const SESSIONS = "spicegate.session.v1.SessionService";
 
 /** What a person can do with a running demo, ready to be pasted. */
-export function howTo({ grpc, instances }: DemoState): string {
+export function howTo({ grpc, rest, token, instances }: DemoState): string {
   const width = Math.max(...instances.map(({ name }) => name.length));
   const lines = (method: string, json?: string): string[] => [grpcurl(grpc, method, json), bufLine(grpc, method, json)];
   return [
@@ -20,8 +20,18 @@ export function howTo({ grpc, instances }: DemoState): string {
       "read -r ID",
       ...lines(`${SESSIONS}/TerminateSession`, '"{\\"session_id\\":\\"$ID\\"}"'),
     ]),
+    section(
+      "A fresh URL by the client of OpenStack, where python3-openstackclient is installed:",
+      instances.map(({ name }) => openstackLine(rest, token, name)),
+    ),
     "\nCtrl-C ends the demo.",
   ].join("\n");
+}
+
+/** Asks for a console by Nova's command-line client. */
+function openstackLine(rest: string, token: string, name: string): string {
+  const identity = `--os-auth-type admin_token --os-token ${token} --os-endpoint ${rest}`;
+  return `openstack ${identity} console url show --spice ${name}`;
 }
 
 function section(title: string, lines: readonly string[]): string {

@@ -25,7 +25,10 @@ demo $(spice_package) QEMU's SPICE server
 test chromium opens consoles as people do
 bench chromium opens consoles as people do
 bench websockify Debian's own console relay, to compare with
+test spice-html5 the console page of OpenStack deployments, which opens ours too
 test openssl makes a certificate for machines with a TLS display
+test python3-openstackclient Nova's command-line client, to drive the REST API
+test python3-openstacksdk Nova's Python library, likewise
 test memcached a store of the legacy way, which tests run themselves
 test python3-grpc-tools generates a Python client from the published protocols
 LIST

@@ -35,7 +35,7 @@ export const CONSOLE_SITUATIONS = [
   { situation: "no host", answer: "INSTANCE_NOT_READY", next: "Wait until the instance is placed on a host." },
   { situation: "deleting", answer: "INSTANCE_BUSY", next: "The instance is going away." },
   { situation: "migrating", answer: "INSTANCE_BUSY", next: "Ask again when the migration is over." },
-  { situation: "wrong console type", answer: "CONSOLE_TYPE_INVALID", next: "Use spice-html5." },
+  { situation: "wrong console type", answer: "CONSOLE_TYPE_INVALID", next: "Use spice-html5 or spice-direct." },
   { situation: "agent not connected", answer: "AGENT_UNAVAILABLE", next: "Start spicegate-agent on the host." },
   { situation: "agent silent", answer: "AGENT_TIMEOUT", next: "Look at the agent's log; restart it if it hangs." },
   {
@@ -78,6 +78,18 @@ export const CONSOLE_SITUATIONS = [
   { situation: "listen network", answer: "OK", next: "Open the URL." },
   { situation: "TLS-only display", answer: "OK", next: "Open the URL." },
   { situation: "several graphics elements", answer: "OK", next: "Open the URL; the first SPICE element is shown." },
+  { situation: "spice-direct, listen address", answer: "OK", next: "Open the URL in the native proxy's viewer." },
+  { situation: "spice-direct, TLS-only display", answer: "OK", next: "The same; the proxy dials tls_port." },
+  {
+    situation: "spice-direct, listen none",
+    answer: "NO_NETWORK_DISPLAY",
+    next: "Ask for spice-html5, or give the display a port.",
+  },
+  {
+    situation: "spice-direct, listen socket",
+    answer: "NO_NETWORK_DISPLAY",
+    next: "Ask for spice-html5, or give the display a port.",
+  },
   {
     situation: "Postgres down",
     answer: "DATABASE_UNAVAILABLE",

@@ -10,6 +10,8 @@ import { agentSchema } from "../agent/agent-config.js";
 import { createAgentMetrics } from "../agent/agent-metrics.js";
 import { controllerSchema } from "../src/config/controller-config.js";
 import { listSettings } from "../src/config/load-config.js";
+import type { NovaOption } from "../src/config/nova-options.js";
+import { NOVA_OPTIONS } from "../src/config/nova-options.js";
 import type { ErrorMapping } from "../src/lib/service-error.js";
 import { ERROR_TABLE } from "../src/lib/service-error.js";
 import { createControllerMetrics } from "../src/telemetry/controller-metrics.js";
@@ -47,7 +49,26 @@ wins. An unknown name stops the start and says what is near. \`check-config\` pr
 ${settingsTable(controllerSchema)}
 ## Agent (\`spicegate-agent\`)
 
-${settingsTable(agentSchema)}`;
+${settingsTable(agentSchema)}
+## Nova's options
+
+What became of each option that Nova has for SPICE consoles. Where it works it is read under its Nova name, from the file
+(\`DEFAULT: { web: … }\`) and from the environment (\`SPICEGATE_DEFAULT__WEB\`); beside our own name for it, it is refused. One
+that means nothing here stops the start and says why, as this table does.
+
+${table(["option", "here", "remarks"], NOVA_OPTIONS.map(novaOptionRow))}`;
+}
+
+function novaOptionRow(option: NovaOption): string[] {
+  const name = `\`${option.name}\``;
+  if ("reason" in option) return [name, "refused", escaped(`${option.reason}.`)];
+  const { setting, part, program, note } = option;
+  const ours = part ? `${part} of \`${setting}\`` : `\`${setting}\``;
+  return [name, `${setting === option.name ? "the same" : ours} (${program})`, escaped(note)];
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("<", "&lt;");
 }
 
 function errorsPage(): string {
@@ -60,7 +81,7 @@ function errorsPage(): string {
   ]);
   const situations = CONSOLE_SITUATIONS.map(({ situation, answer, next }) => {
     const code = answer === "OK" ? "OK" : status[ERROR_TABLE[answer].grpc];
-    return [situation, answer, code, next.replaceAll("<", "&lt;")];
+    return [situation, answer, code, escaped(next)];
   });
   return `# Errors
 

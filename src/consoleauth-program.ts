@@ -11,6 +11,7 @@ import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { HEALTH_SERVICE, servingStatus } from "./rpc/health.js";
+import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { addReflection } from "./rpc/reflection.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
 import { createCallMetrics } from "./telemetry/controller-metrics.js";
@@ -36,8 +37,8 @@ export class ConsoleAuthProgram implements Part {
   constructor({ config, log }: ConsoleAuthProgramOptions) {
     const { listen, telemetry_listen: telemetryListen } = config.consoleauth;
     const registry = createRegistry();
-    const caller = config.identity.loopback_caller;
-    const handlers = new UnaryHandlers({ caller, log, metrics: createCallMetrics(registry) });
+    const callers = new LoopbackCallers(config.identity);
+    const handlers = new UnaryHandlers({ callers, log, metrics: createCallMetrics(registry) });
     const { store, consoleAuth } = createLocalParts(config);
     const addServices = (server: Server): void => {
       addConsoleAuthService(server, handlers, consoleAuth);

@@ -16,16 +16,18 @@ import type { LegacyParts } from "./consoleauth/legacy-parts.js";
 import { createLegacyParts } from "./consoleauth/legacy-parts.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
+import { GatewayServer } from "./gateway/gateway-server.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
-import type { Part } from "./lib/lifecycle.js";
+import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { HEALTH_SERVICE, servingStatus } from "./rpc/health.js";
+import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { addReflection } from "./rpc/reflection.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
@@ -65,6 +67,7 @@ export class Controller implements Part {
   readonly #database: Database;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
+  readonly #callers: LoopbackCallers;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
@@ -83,10 +86,12 @@ export class Controller implements Part {
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
     const instances = new InstanceRegistry({ database, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
-    const calls = { caller: config.identity.loopback_caller, log, metrics };
+    const callers = new LoopbackCallers(config.identity);
+    const calls = { callers, log, metrics };
     this.#database = database;
     this.#instances = instances;
     this.#agents = agents;
+    this.#callers = callers;
     this.#handlers = new UnaryHandlers(calls);
     this.#streams = new StreamHandlers(calls);
     this.#legacy = createLegacyParts({ config, database, metrics, log });
@@ -149,6 +154,7 @@ export class Controller implements Part {
       { name: "api server", part: this.#apiServer() },
       { name: "watching calls", part: this.#streams },
       { name: "calls", part: this.#handlers },
+      ...this.#gateway(),
       ...entrances,
     ]);
   }
@@ -189,6 +195,21 @@ export class Controller implements Part {
       addServices,
       log: this.#log,
     });
+  }
+
+  /** REST, where it is asked for. */
+  #gateway(): NamedPart[] {
+    const { gateway, proxy } = this.#config;
+    if (gateway.listen === undefined) return [];
+    const part = new GatewayServer({
+      ...this.#useCases,
+      listen: requireAddress(gateway.listen),
+      callers: this.#callers,
+      trustedProxies: proxy.trusted_proxies,
+      log: this.#log,
+      metrics: this.#metrics,
+    });
+    return [{ name: "gateway", part }];
   }
 
   #addUseCases(server: Server): void {

@@ -5,6 +5,8 @@ import type { AgentRouter } from "./agents/agent-router.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { AuditReader } from "./audit/audit-reader.js";
 import type { ControllerConfig } from "./config/controller-config.js";
+import type { UrlForm } from "./console/access-url.js";
+import type { ConsoleType } from "./console/console-type.js";
 import { GetSpiceConsole } from "./console/get-spice-console.js";
 import { InstanceAccess } from "./console/instance-access.js";
 import { ListAuditEvents } from "./console/list-audit-events.js";
@@ -45,7 +47,7 @@ export interface UseCases {
 export function createUseCases(options: UseCasesOptions): UseCases {
   const { config, database, instances, agents, viewers, legacy, log } = options;
   const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
-  const tokens = new ConsoleTokenStore(database);
+  const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
   return {
     getSpiceConsole: new GetSpiceConsole({
       access,
@@ -53,7 +55,7 @@ export function createUseCases(options: UseCasesOptions): UseCases {
       agents,
       tokens: new ConsoleAuthorizer(database),
       legacy,
-      baseUrl: config.spice.html5proxy_base_url,
+      urls: urlForms(config),
       ttlSeconds: config.consoleauth.token_ttl,
       log,
     }),
@@ -62,5 +64,13 @@ export function createUseCases(options: UseCasesOptions): UseCases {
     inventory: new ManageInventory({ access, instances, legacy }),
     sessions: new ManageSessions({ ...viewers, access }),
     audit: new ListAuditEvents(access, new AuditReader(database)),
+  };
+}
+
+/** Native proxies read the token in the query, and so do viewers made for Nova's own. */
+function urlForms({ spice, console }: ControllerConfig): Readonly<Record<ConsoleType, UrlForm>> {
+  return {
+    "spice-html5": { baseUrl: spice.html5proxy_base_url, tokenIn: console.compat_tokens ? "query" : "fragment" },
+    "spice-direct": { baseUrl: spice.spice_direct_proxy_base_url, tokenIn: "query" },
   };
 }

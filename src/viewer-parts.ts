@@ -4,6 +4,7 @@ import type { AgentRouter } from "./agents/agent-router.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import type { ControllerConfig } from "./config/controller-config.js";
+import { EnterByToken } from "./console/enter-by-token.js";
 import { RedeemConsoleToken } from "./console/redeem-console-token.js";
 import { SessionEndings } from "./console/session-endings.js";
 import { ViewerDrain } from "./console/viewer-drain.js";
@@ -82,10 +83,12 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const displays = new TunnelDisplays({ router: agents, tunnels });
   const tokens = new ConsoleTokenStore(entrance);
   const shared = { sessions: new SessionStore(entrance, times), instances, agents, drain, refusals, log };
+  const viewers = new ProvenSessions({ ...shared, registry, endings, displays, metrics, clock });
   const proxy = createProxy(options, {
     refusals,
     redeeming: new RedeemConsoleToken({ ...shared, tokens, legacy, consumeLegacy: !config.console.compat_tokens }),
-    sessions: new ProvenSessions({ ...shared, registry, endings, displays, metrics, clock }),
+    sessions: viewers,
+    entrance: new EnterByToken({ ...shared, tokens, legacy, viewers }),
   });
   return {
     sessions,
@@ -108,13 +111,18 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
 interface ProxyUseCases {
   readonly redeeming: RedeemConsoleToken;
   readonly sessions: ProvenSessions;
+  readonly entrance: EnterByToken;
   readonly refusals: ViewerRefusals;
 }
 
-function createProxy({ config, readiness, log, metrics }: ViewerPartsOptions, useCases: ProxyUseCases): ProxyServer {
+function createProxy(
+  { config, readiness, log, metrics }: ViewerPartsOptions,
+  { entrance, ...useCases }: ProxyUseCases,
+): ProxyServer {
   const { proxy, console } = config;
   return new ProxyServer({
     ...useCases,
+    compat: console.compat_tokens ? { entrance, web: proxy.web } : undefined,
     listen: requireAddress(proxy.listen),
     runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(), log }),
     webSockets: VIEWER_WEBSOCKETS,

@@ -52,9 +52,7 @@ export const controllerSchema = z.strictObject({
         .string()
         .min(1)
         .default("/usr/share/spice-html5")
-        .describe(
-          "The folder of the page that opens consoles where console.compat_tokens is on (Nova: [DEFAULT] web).",
-        ),
+        .describe("The folder of the page that opens consoles where console.compat_tokens is on."),
       drain_seconds: z
         .int()
         .min(0)
@@ -259,8 +257,12 @@ function readSecret(file: string): string {
 
 /** An origin as browsers send it: scheme, host, and port where it is not the scheme's own. */
 function origin(): z.ZodString {
-  const message = "must be an origin such as https://dashboard.example, without a path";
-  return z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text && text !== "null", message);
+  return z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text && text !== "null", {
+    error: ({ input }) =>
+      typeof input === "string" && /^[\w.:[\]-]+$/.test(input)
+        ? `must be a whole origin: write https://${input} (or http://) for Nova's bare host name`
+        : "must be an origin such as https://dashboard.example, without a path",
+  });
 }
 
 /** What the client of memcached takes: no address in brackets. */

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // One YAML file plus environment variables, checked by one zod schema. The schema is the only list of settings: the
-// loader, `check-config` and the generated documentation all walk it.
+// loader, `check-config` and the generated documentation all walk it. Nova's other names for them, and its options that
+// mean nothing here, are in nova-options.ts.
 import { distance } from "fastest-levenshtein";
 import { readFileSync } from "node:fs";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
+import { NOVA_OPTIONS, novaNames } from "./nova-options.js";
+import type { SettingsTree } from "./settings-tree.js";
+import { isTree, setAt, valueAt } from "./settings-tree.js";
+import type { Translation } from "./translate-nova-options.js";
+import { translateNovaOptions } from "./translate-nova-options.js";
 
 /** Where settings come from. */
 export interface ConfigSource {
@@ -39,8 +45,6 @@ export class ConfigError extends Error {
   }
 }
 
-type Tree = Record<string, unknown>;
-
 const ENV_PREFIX = "SPICEGATE_";
 // Names with the prefix that are no settings.
 const ENV_RESERVED = new Set(["SPICEGATE_CONFIG"]);
@@ -51,8 +55,10 @@ export function loadConfig<S extends z.ZodObject>(schema: S, source: ConfigSourc
   const settings = listSettings(schema);
   const tree = source.file === undefined ? {} : readTree(source.file);
   applyEnvironment(tree, settings, source.env, problems);
+  const nova = translateNovaOptions(tree, settings);
+  problems.push(...nova.problems);
   const result = schema.safeParse(tree);
-  if (!result.success) problems.push(...result.error.issues.flatMap((issue) => describeIssue(issue, settings)));
+  if (!result.success) problems.push(...result.error.issues.flatMap((issue) => describeIssue(issue, settings, nova)));
   if (problems.length > 0 || !result.success) throw new ConfigError(problems);
   return result.data;
 }
@@ -84,17 +90,18 @@ export function listSettings(schema: z.ZodObject): Setting[] {
 export function effectiveSettings(schema: z.ZodObject, config: unknown): Record<string, unknown> {
   return Object.fromEntries(
     listSettings(schema).map(({ name, secret }) => {
-      const value = valueAt(config, name.split("."));
+      const value = valueAt(config, name);
       return [name, secret && value !== undefined ? maskSecret(value) : value];
     }),
   );
 }
 
-/** The effective values as `check-config` prints them, a line each. */
+/** The effective values as `check-config` prints them, a line each, with Nova's name where that is another. */
 export function formatSettings(schema: z.ZodObject, config: unknown): string {
   const show = (value: unknown): string => (value === undefined ? "(unset)" : JSON.stringify(value));
   const lines = Object.entries(effectiveSettings(schema, config));
-  return lines.map(([name, value]) => `${name}: ${show(value)}\n`).join("");
+  const remark = (names: readonly string[]): string => (names.length > 0 ? `  # Nova: ${names.join(", ")}` : "");
+  return lines.map(([name, value]) => `${name}: ${show(value)}${remark(novaNames(name))}\n`).join("");
 }
 
 /** A URL keeps everything but its password; any other secret is hidden whole. */
@@ -103,14 +110,6 @@ function maskSecret(value: unknown): string {
   const url = new URL(value);
   if (url.password !== "") url.password = "hidden";
   return url.href;
-}
-
-function valueAt(tree: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((node, key) => (isTree(node) ? node[key] : undefined), tree);
-}
-
-function isTree(value: unknown): value is Tree {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function envName(name: string): string {
@@ -124,7 +123,7 @@ function unwrap(node: z.ZodType): z.ZodType {
   return node;
 }
 
-function readTree(file: string): Tree {
+function readTree(file: string): SettingsTree {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
@@ -143,46 +142,49 @@ function readTree(file: string): Tree {
 }
 
 function applyEnvironment(
-  tree: Tree,
+  tree: SettingsTree,
   settings: readonly Setting[],
   env: ConfigSource["env"],
   problems: string[],
 ): void {
   for (const [name, value] of Object.entries(env)) {
     if (!name.startsWith(ENV_PREFIX) || ENV_RESERVED.has(name) || value === undefined) continue;
-    const setting = settings.find((candidate) => candidate.env === name);
-    if (!setting) {
-      problems.push(
-        `${name}: no such setting${suggest(
-          name,
-          settings.map((candidate) => candidate.env),
-        )}`,
-      );
+    const target = environmentTarget(name, settings);
+    if (!target) {
+      const known = settings.map((candidate) => candidate.env);
+      problems.push(`${name}: no such setting${suggest(name, known)}`);
       continue;
     }
     try {
-      setAt(tree, setting.name.split("."), setting.schema instanceof z.ZodString ? value : parseYaml(value));
+      setAt(tree, target.name, target.isText ? value : parseYaml(value));
     } catch {
       problems.push(`${name}: not valid YAML`);
     }
   }
 }
 
-function setAt(tree: Tree, path: readonly string[], value: unknown): void {
-  const [key = "", ...rest] = path;
-  if (rest.length === 0) {
-    tree[key] = value;
-    return;
-  }
-  const child = tree[key];
-  const next: Tree = isTree(child) ? child : {};
-  tree[key] = next;
-  setAt(next, rest, value);
+/** The setting, or the option of Nova, that a variable names. */
+function environmentTarget(
+  name: string,
+  settings: readonly Setting[],
+): { readonly name: string; readonly isText: boolean } | undefined {
+  const isText = (setting: Setting | undefined): boolean => setting?.schema instanceof z.ZodString;
+  const setting = settings.find(({ env }) => env === name);
+  if (setting) return { name: setting.name, isText: isText(setting) };
+  const option = NOVA_OPTIONS.find((candidate) => envName(candidate.name) === name);
+  if (!option) return undefined;
+  // What is refused is refused whatever it says.
+  const meant = "setting" in option ? settings.find((candidate) => candidate.name === option.setting) : undefined;
+  return { name: option.name, isText: !meant || isText(meant) };
 }
 
-function describeIssue(issue: z.core.$ZodIssue, settings: readonly Setting[]): string[] {
+function describeIssue(issue: z.core.$ZodIssue, settings: readonly Setting[], { givenAs }: Translation): string[] {
   const path = issue.path.map(String);
-  if (issue.code !== "unrecognized_keys") return [`${path.join(".")}: ${issue.message}`];
+  if (issue.code !== "unrecognized_keys") {
+    const name = path.join(".");
+    const [setting, novaNames] = [...givenAs].find(([given]) => `${name}.`.startsWith(`${given}.`)) ?? [];
+    return [`${setting && novaNames ? `${novaNames.join(" and ")} (${name})` : name}: ${issue.message}`];
+  }
   return issue.keys.map((key) => {
     const name = [...path, key].join(".");
     const known = settings.flatMap((setting) => [setting.name, ...sections(setting.name)]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The main job. The order of its steps is part of the behaviour; docs/errors.md shows what each of them answers.
 import type { SpiceEndpoint } from "../../proto/gen/spicegate/agent/v1/agent.js";
+import { ListenKind } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import type { AgentRouter } from "../agents/agent-router.js";
 import { logAudit } from "../audit/audit-line.js";
 import type { LegacyTokens } from "../consoleauth/console-auth.js";
@@ -14,10 +15,11 @@ import type { RequestContext } from "../rpc/request-context.js";
 import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
 import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
 import { hashToken } from "../tokens/token.js";
+import type { UrlForm } from "./access-url.js";
 import { accessUrl } from "./access-url.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
 import type { ConsoleType } from "./console-type.js";
-import { parseConsoleType } from "./console-type.js";
+import { parseConsoleType, requireSpice } from "./console-type.js";
 import type { InstanceAccess } from "./instance-access.js";
 
 /** What GetSpiceConsole needs. */
@@ -27,8 +29,8 @@ export interface GetSpiceConsoleOptions {
   readonly tokens: Pick<ConsoleAuthorizer, "authorize" | "withdraw">;
   readonly legacy: Pick<LegacyTokens, "issued">;
   readonly instances: Pick<InstanceRegistry, "recordFault">;
-  /** Nova's [spice] html5proxy_base_url. */
-  readonly baseUrl: string;
+  /** Nova's [spice] html5proxy_base_url and spice_direct_proxy_base_url. */
+  readonly urls: Readonly<Record<ConsoleType, UrlForm>>;
   /** Nova's [consoleauth] token_ttl, in seconds. */
   readonly ttlSeconds: number;
   readonly log: Log;
@@ -45,6 +47,8 @@ export interface IssuedConsole {
 export interface ConsoleRequest {
   readonly instanceUuid: string;
   readonly consoleType: string;
+  /** The protocol, where a caller names one besides the type; only "spice" is opened here. */
+  readonly protocol?: string;
 }
 
 interface Placed {
@@ -66,15 +70,17 @@ export class GetSpiceConsole {
    * the URL. Each call issues another token.
    */
   async execute(request: ConsoleRequest, context: RequestContext): Promise<IssuedConsole> {
-    const { access, baseUrl } = this.#options;
-    await access.requireVerb({ verb: "console:open", ...request }, context);
-    const placed = place(await access.require(request.instanceUuid, context), request.consoleType);
+    const { access, urls } = this.#options;
+    const { instanceUuid, consoleType } = request;
+    await access.requireVerb({ verb: "console:open", instanceUuid, consoleType }, context);
+    const placed = place(await access.require(instanceUuid, context), request);
     const endpoint = await this.#askHost(placed, context);
+    if (placed.consoleType === "spice-direct") requireNetworkDisplay(endpoint);
     const { token, expiresAt } = await this.#authorize(placed, endpoint, context);
     const line = { ...auditLineFrom(context), instance: placed.instance.uuid };
     // The row is written; the caller need not wait for its line in the log.
     setImmediate(() => logAudit(this.#options.log, "issued", line));
-    return { url: accessUrl(baseUrl, token), consoleType: placed.consoleType, expiresAt };
+    return { url: accessUrl(urls[placed.consoleType], token), consoleType: placed.consoleType, expiresAt };
   }
 
   async #askHost({ instance, host }: Placed, context: RequestContext): Promise<SpiceEndpoint> {
@@ -104,7 +110,7 @@ export class GetSpiceConsole {
 
   /** A caller that goes away meanwhile leaves no token behind. */
   async #authorize(placed: Placed, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
-    const { tokens, legacy, baseUrl, ttlSeconds } = this.#options;
+    const { tokens, legacy, urls, ttlSeconds } = this.#options;
     const actor = actorFrom(context);
     const request = {
       instanceUuid: placed.instance.uuid,
@@ -113,7 +119,7 @@ export class GetSpiceConsole {
       host: endpoint.host,
       port: endpoint.port || undefined,
       tlsPort: endpoint.tlsPort || undefined,
-      accessUrlBase: baseUrl,
+      accessUrlBase: urls[placed.consoleType].baseUrl,
       ttlSeconds,
       actor,
     };
@@ -130,7 +136,7 @@ export class GetSpiceConsole {
 }
 
 /** Nova's checks of the instance, in its order (nova/compute/api.py), then the console type. */
-function place(instance: Instance, consoleType: string): Placed {
+function place(instance: Instance, { protocol = "spice", consoleType }: ConsoleRequest): Placed {
   const { host, taskState } = instance;
   if (host === undefined) {
     throw new ServiceError("INSTANCE_NOT_READY", "the instance has no host yet; wait until it is placed");
@@ -139,7 +145,16 @@ function place(instance: Instance, consoleType: string): Placed {
     const metadata = { task_state: taskState };
     throw new ServiceError("INSTANCE_BUSY", `the instance is ${taskState}; ask again when that is over`, { metadata });
   }
+  requireSpice(protocol);
   return { instance, host, consoleType: parseConsoleType(consoleType) };
+}
+
+/** A native proxy dials the display by itself: there must be a port, the plain one or TLS. */
+function requireNetworkDisplay({ listen, port, tlsPort }: SpiceEndpoint): void {
+  const listens = listen === ListenKind.LISTEN_KIND_ADDRESS || listen === ListenKind.LISTEN_KIND_NETWORK;
+  if (listens && (port > 0 || tlsPort > 0)) return;
+  const message = "the display listens on no network, so no native proxy reaches it; ask for spice-html5";
+  throw new ServiceError("NO_NETWORK_DISPLAY", message);
 }
 
 /** No domain while the instance is being built means "not yet", as in Nova's compute manager. */

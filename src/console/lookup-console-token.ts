@@ -24,7 +24,7 @@ export class LookupConsoleToken {
     this.#options = options;
   }
 
-  /** The endpoint behind an unexpired, unredeemed token, which is not consumed. Otherwise TOKEN_NOT_FOUND. */
+  /** The endpoint behind an unexpired token that can still be used, which is not consumed. Otherwise TOKEN_NOT_FOUND. */
   async execute(token: string, context: RequestContext): Promise<ConsoleTarget> {
     const { access, tokens, legacy, log } = this.#options;
     await access.requireVerb({ verb: "console:lookup" }, context);

@@ -11,6 +11,8 @@ import type {
   RecordedFault,
 } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
+import { reasonOf } from "../lib/service-error.js";
+import { invalid } from "../lib/validate.js";
 import { seesEveryProject } from "../policy/policy.js";
 import { isAdmin } from "../rpc/caller.js";
 import type { RequestContext } from "../rpc/request-context.js";
@@ -32,15 +34,28 @@ export class ManageInventory {
     this.#options = options;
   }
 
-  /** A page of the instances the caller sees; somebody else's project is an empty page. */
+  /**
+   * A page of the instances the caller sees; somebody else's project is an empty page. INVALID_ARGUMENT for an `after`
+   * that the caller does not see.
+   */
   async listInstances(filters: InstanceFilters, page: PageRequest, context: RequestContext): Promise<Page<Instance>> {
     const { access, instances } = this.#options;
     await access.requireVerb({ verb: "instance:read" }, context);
+    if (filters.after !== undefined) await this.#requireMarker(filters.after, context);
     const { caller } = context;
     if (seesEveryProject(caller)) return instances.list(filters, page);
     const { projectId = caller.project } = filters;
     if (caller.project === "" || projectId !== caller.project) return { items: [], nextPageToken: "" };
     return instances.list({ ...filters, projectId }, page);
+  }
+
+  async #requireMarker(uuid: string, context: RequestContext): Promise<void> {
+    try {
+      await this.#options.access.require(uuid, context);
+    } catch (error) {
+      if (reasonOf(error) !== "INSTANCE_NOT_FOUND") throw error;
+      throw invalid("marker", "must be the id of an instance");
+    }
   }
 
   /** One instance, and for administrators its last faults, newest first. */

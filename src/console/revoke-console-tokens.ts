@@ -15,7 +15,7 @@ export interface RevokeConsoleTokensOptions {
   readonly log: Log;
 }
 
-/** Takes back what was issued and not yet opened. */
+/** Takes back what was issued and opens a console. */
 export class RevokeConsoleTokens {
   readonly #options: RevokeConsoleTokensOptions;
 
@@ -23,7 +23,7 @@ export class RevokeConsoleTokens {
     this.#options = options;
   }
 
-  /** Deletes the instance's unredeemed tokens and says how many; a second call answers 0. */
+  /** Deletes the instance's tokens that can still be used and says how many; a second call answers 0. */
   async execute(instanceUuid: string, context: RequestContext): Promise<number> {
     const { access, tokens, legacy, log } = this.#options;
     await access.requireVerb({ verb: "console:revoke", instanceUuid }, context);

@@ -104,6 +104,6 @@ export class ProvenSessions implements ViewerSessions {
 }
 
 /** Why it has ended; a session whose time is up has, whether or not anybody has written it down. */
-function endOf({ session, expired }: StandingSession): SessionEndReason | undefined {
+export function endOf({ session, expired }: StandingSession): SessionEndReason | undefined {
   return session.endReason ?? (expired ? "SESSION_EXPIRED" : undefined);
 }

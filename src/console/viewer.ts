@@ -87,6 +87,24 @@ export interface ViewerSessions {
   openChannel(sessionId: string, proof: string, context: ViewerContext): Promise<ViewerChannel>;
 }
 
+/** What a viewer made for Nova's proxy brings with each of its connections. */
+export interface PresentedUrl {
+  /** Empty where it brings none. */
+  readonly token: string;
+  /** The scheme of the page that it is; undefined for no browser. */
+  readonly origin: "http" | "https" | undefined;
+}
+
+/** The way in of viewers made for Nova's proxy (console.compat_tokens). */
+export interface TokenEntrance {
+  /**
+   * Lets one more channel into the session that the token has begun, or begins it. Throws TOKEN_INVALID, TOKEN_EXPIRED,
+   * TOKEN_USED (by a viewer of ours), CONSOLE_TYPE_INVALID, ORIGIN_REFUSED, SESSION_ENDED, what the agent says, LIMITED,
+   * DRAINING or DATABASE_UNAVAILABLE.
+   */
+  openChannel(url: PresentedUrl, context: ViewerContext): Promise<ViewerChannel>;
+}
+
 /** Hears of what an entrance refuses by itself, so that it counts like what the use cases refuse. */
 export interface RefusalNotes {
   note(error: unknown, about: { readonly sessionId?: string | undefined }, context: ViewerContext): void;

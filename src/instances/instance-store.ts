@@ -7,7 +7,7 @@ import type { Page, PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
 import { ServiceError } from "../lib/service-error.js";
 import { invalid, isUuid } from "../lib/validate.js";
-import type { Instance, InstanceChanges, InstanceFilters, InstanceRegistration } from "./instance.js";
+import type { Instance, InstanceChanges, InstanceFilters, InstanceRegistration, NamePart } from "./instance.js";
 import { lockInstances, readInstances, revokeMoved, settle } from "./ownership.js";
 import type { OwnershipRules } from "./ownership.js";
 import { INSTANCE_COLUMN_LIST, INSTANCE_COLUMNS, instanceFromRow } from "./rows.js";
@@ -141,6 +141,8 @@ export class InstanceStore {
       if (filters.projectId !== undefined) query = query.where("project_id", "=", filters.projectId);
       if (filters.host !== undefined) query = query.where("host", "=", filters.host);
       if (filters.name !== undefined) query = query.where("name", "=", filters.name);
+      if (filters.namePart !== undefined) query = query.where("name", "ilike", patternOf(filters.namePart));
+      if (filters.after !== undefined) query = query.where("instance_uuid", ">", filters.after);
       if (filters.powerState !== undefined) query = query.where("power_state", "=", filters.powerState);
       const rows = await query.execute();
       return pageOf(rows.map(instanceFromRow), page, filters, (instance) => instance.uuid);
@@ -157,6 +159,11 @@ export class InstanceStore {
 const READ_AFTER = `
   select ${INSTANCE_COLUMN_LIST} from instances
   where instance_uuid > $1::uuid and deleted_at is null order by instance_uuid limit $2`;
+
+/** What Postgres' "like" takes, in which the text stands for itself. */
+function patternOf({ text, atStart, atEnd }: NamePart): string {
+  return `${atStart ? "" : "%"}${text.replace(/[\\%_]/g, "\\$&")}${atEnd ? "" : "%"}`;
+}
 
 async function write(querier: Querier, uuid: string, changes: InstanceChanges): Promise<void> {
   const { name, projectId, userId, host, vmState, taskState } = changes;

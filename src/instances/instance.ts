@@ -51,12 +51,22 @@ export interface InstanceRegistration {
 /** The fields an orchestrator may change one by one. `host` is refused while an agent claims the domain. */
 export type InstanceChanges = Partial<Omit<InstanceRegistration, "uuid">>;
 
+/** A part of a name, in whichever case; at its start or its end where that is asked for. */
+export interface NamePart {
+  readonly text: string;
+  readonly atStart: boolean;
+  readonly atEnd: boolean;
+}
+
 /** Which instances to list; an absent filter matches everything. */
 export interface InstanceFilters {
   readonly projectId?: string | undefined;
   readonly host?: string | undefined;
   readonly name?: string | undefined;
   readonly powerState?: PowerState | undefined;
+  readonly namePart?: NamePart | undefined;
+  /** Only what comes after this uuid in the order of the list. */
+  readonly after?: string | undefined;
 }
 
 /** A failure on the host's side while a console was asked for. */

@@ -130,6 +130,10 @@ export const MAX_REDEEM_BODY_BYTES = 1_024;
 export const MAX_HTTP_HEADER_BYTES = 16_384;
 /** From the request's first byte to its last. */
 export const HTTP_REQUEST_MS = 10_000;
+/** What a request over REST may take: an agent's answer, and the database before and after. */
+export const GATEWAY_REQUEST_MS = MAX_REQUEST_MS + 1_500;
+/** The largest that is answered here has three short texts; clients of Nova may send other actions, to be told that there are none. */
+export const MAX_GATEWAY_BODY_BYTES = 16_384;
 export const HTTP_KEEP_ALIVE_MS = 5_000;
 export const MAX_HTTP_CONNECTIONS = 12_000;
 /** Connections that the kernel keeps until they are accepted, where net.core.somaxconn allows; Node asks for 511. */
@@ -140,6 +144,9 @@ export const MAX_SPICE_LINK_BYTES = 256;
 export const MAX_UPGRADES_UNDER_WAY = 256;
 /** How long browsers may use a file of the page without asking again, in seconds: its name says no version. */
 export const ASSET_MAX_AGE_S = 300;
+/** Files, with their folders, of the page in proxy.web, and all their bytes; Debian's has 37 in 2.3 MB. */
+export const MAX_WEB_FILES = 1_000;
+export const MAX_WEB_BYTES = 16 * 1024 * 1024;
 /** One message of a viewer; spice-html5 sends no more than a file's chunk of 64 KiB. */
 export const MAX_VIEWER_MESSAGE_BYTES = 1024 * 1024;
 /** Pieces of one message, as frames or as reads: each costs more memory than its bytes. */

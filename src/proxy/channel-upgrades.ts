@@ -5,7 +5,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ServerOptions, WebSocket } from "ws";
 import { WebSocketServer } from "ws";
-import type { ViewerChannel, ViewerSessions } from "../console/viewer.js";
+import type { TokenEntrance, ViewerChannel, ViewerSessions } from "../console/viewer.js";
 import { HttpProblem, notFound, problemFrom } from "../http/http-problem.js";
 import type { HttpRequest, HttpRequests } from "../http/http-requests.js";
 import type { Upgrades } from "../http/http-server.js";
@@ -13,8 +13,10 @@ import { sendRaw } from "../http/raw-response.js";
 import { MAX_UPGRADES_UNDER_WAY } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import { isSessionId } from "../sessions/session-proof.js";
-import type { Admission } from "./admission.js";
+import type { Admission, Attempt } from "./admission.js";
 import { withoutHints } from "./admission.js";
+import { schemeOfOrigin } from "./origin-rule.js";
+import { readToken } from "./presented-token.js";
 import { problemBody } from "./viewer-json.js";
 
 /** A viewer's connection that was let in. */
@@ -28,6 +30,8 @@ export interface AcceptedViewer {
 /** What upgrades need. */
 export interface ChannelUpgradesOptions {
   readonly sessions: ViewerSessions;
+  /** Who lets viewers made for Nova's proxy in, at any address that is no session's; undefined where nobody does. */
+  readonly entrance?: TokenEntrance | undefined;
   readonly requests: HttpRequests;
   readonly admission: Admission;
   /** Of every refusal. */
@@ -41,6 +45,7 @@ export interface ChannelUpgradesOptions {
 /** The sub-protocol that spice-html5 asks for; Chromium insists on hearing it again. */
 const PROTOCOL = "binary";
 const CHANNEL_PATH = /^\/s\/([^/?#]+)\/channel$/;
+const OUTSIDE_SESSIONS = /^\/(?!s\/)/;
 const WEBSOCKET_KEY = /^[0-9a-z+/]{22}==$/i;
 const TOKEN = /^[\w!#$%&'*+\-.^`|~]+$/;
 
@@ -96,24 +101,45 @@ export class ChannelUpgrades implements Upgrades {
   }
 
   /** Throws what speaks against the channel, or opens it. */
-  async #admit(request: IncomingMessage, viewer: HttpRequest): Promise<ViewerChannel> {
+  #admit(request: IncomingMessage, viewer: HttpRequest): Promise<ViewerChannel> {
+    const { entrance } = this.#options;
+    if (!entrance || !OUTSIDE_SESSIONS.test(request.url ?? "")) return this.#admitByProof(request, viewer);
+    return this.#admitByToken(request, viewer, entrance);
+  }
+
+  async #admitByProof(request: IncomingMessage, viewer: HttpRequest): Promise<ViewerChannel> {
     const { sessions, admission } = this.#options;
-    const { headers } = request;
     const sessionId = sessionOf(request.url);
     viewer.route = "/s/{session}/channel";
-    requireWebSocket(request);
     const attempt = { viewer, sessionId };
-    admission.requireOrigin(headers.origin, attempt);
-    admission.requireServing(attempt);
-    const proof = admission.requireProof(headers.cookie, attempt);
-    if (this.#underWay > MAX_UPGRADES_UNDER_WAY) {
-      admission.refuse(new ServiceError("LIMITED", "too many viewers come at once"), attempt);
-    }
+    this.#requireWelcome(request, attempt);
+    const proof = admission.requireProof(request.headers.cookie, attempt);
+    this.#requireRoom(attempt);
     try {
       return await sessions.openChannel(sessionId, proof, viewer);
     } catch (error) {
       throw withoutHints(error);
     }
+  }
+
+  async #admitByToken(request: IncomingMessage, viewer: HttpRequest, entrance: TokenEntrance): Promise<ViewerChannel> {
+    viewer.route = "/{path}?token={token}";
+    this.#requireWelcome(request, { viewer });
+    this.#requireRoom({ viewer });
+    const origin = schemeOfOrigin(request.headers.origin);
+    return entrance.openChannel({ token: readToken(request), origin }, viewer);
+  }
+
+  #requireWelcome(request: IncomingMessage, attempt: Attempt): void {
+    const { admission } = this.#options;
+    requireWebSocket(request);
+    admission.requireOrigin(request.headers.origin, attempt);
+    admission.requireServing(attempt);
+  }
+
+  #requireRoom(attempt: Attempt): void {
+    if (this.#underWay <= MAX_UPGRADES_UNDER_WAY) return;
+    this.#options.admission.refuse(new ServiceError("LIMITED", "too many viewers come at once"), attempt);
   }
 
   #accept({ request, socket, head, viewer, channel }: Admitted): void {

@@ -38,3 +38,9 @@ export function parseOrigin(text: string): string | undefined {
   if (scheme === undefined || host === undefined || !isHost(host) || !URL.canParse(text)) return undefined;
   return new URL(text).origin;
 }
+
+/** The scheme of an Origin header that the rule has let in; undefined without one. */
+export function schemeOfOrigin(header: string | undefined): "http" | "https" | undefined {
+  if (header === undefined) return undefined;
+  return /^https:/i.test(header) ? "https" : "http";
+}

@@ -73,8 +73,8 @@ function filesIn(folder: string): string[] {
   }
 }
 
-/** What has no content type, such as the compiler's declarations, is not for browsers. */
-function readFolder(folder: string, names: readonly string[]): [string, PageFile][] {
+/** Reads files of a folder. What has no content type, such as the compiler's declarations, is not for browsers. */
+export function readFolder(folder: string, names: readonly string[]): [string, PageFile][] {
   return names.flatMap((name): [string, PageFile][] => {
     const type = CONTENT_TYPES[extname(name)];
     return type === undefined ? [] : [[name, pageFile(type, readFileSync(join(folder, name)))]];

@@ -2,7 +2,7 @@
 import type { RouteHandlerMethod } from "fastify";
 import { notFound } from "../http/http-problem.js";
 import { ASSET_MAX_AGE_S } from "../lib/limits.js";
-import type { PageFiles } from "./page-files.js";
+import type { PageFile, PageFiles } from "./page-files.js";
 import { sendFile } from "./send-file.js";
 import { sessionIn } from "./session-handlers.js";
 
@@ -18,6 +18,13 @@ export function sendAsset({ assets }: PageFiles): RouteHandlerMethod {
     if (!file) throw notFound();
     return sendFile(request, reply.header("cache-control", `max-age=${ASSET_MAX_AGE_S}`), file);
   };
+}
+
+/** Sends a file of proxy.web; a page under a policy of its own, and to be kept by nobody: its address may hold a token. */
+export function sendForeign(file: PageFile, policy: string | undefined): RouteHandlerMethod {
+  const headers =
+    policy === undefined ? { "cache-control": `max-age=${ASSET_MAX_AGE_S}` } : { "content-security-policy": policy };
+  return (request, reply) => sendFile(request, reply.headers(headers), file);
 }
 
 /** Sends a session's address without its last slash to the one with it, under which the cookie and relative names work. */

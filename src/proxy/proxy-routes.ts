@@ -2,12 +2,14 @@
 // What the proxy answers, address by address. WebSockets are not here: fastify does not see upgrades.
 import type { onRequestHookHandler, RouteHandlerMethod } from "fastify";
 import { notFound } from "../http/http-problem.js";
+import type { HttpRequests } from "../http/http-requests.js";
 import type { Route } from "../http/routes.js";
 import { MAX_TOKEN_LENGTH } from "../lib/limits.js";
 import { isSessionId } from "../sessions/session-proof.js";
 import type { Readiness } from "../telemetry/readiness.js";
-import { redirectToPage, sendAsset, sendPage } from "./page-handlers.js";
-import type { PageFiles } from "./page-files.js";
+import { redirectToPage, sendAsset, sendForeign, sendPage } from "./page-handlers.js";
+import type { PageFile, PageFiles } from "./page-files.js";
+import { foreignPagePolicy } from "./security-headers.js";
 import type { SessionHandlerOptions } from "./session-handlers.js";
 import {
   endSession,
@@ -55,6 +57,28 @@ export function proxyRoutes(options: ProxyRoutesOptions): Route[] {
     { url: "/healthz", methods: { GET: { handler: () => "ok\n" } } },
     { url: "/readyz", methods: { GET: { handler: tellReadiness(readiness) } } },
   ];
+}
+
+/** The addresses of the files in proxy.web; in log and metrics they are one. */
+export function webRoutes(
+  files: ReadonlyMap<string, PageFile>,
+  { requests, frameAncestors }: { readonly requests: HttpRequests; readonly frameAncestors: readonly string[] },
+): Route[] {
+  const guards: onRequestHookHandler[] = [
+    (request, _reply, done) => {
+      requests.of(request.raw).route = "/{file}";
+      done();
+    },
+  ];
+  return [...files].map(([name, file]) => {
+    const policy = name.endsWith(".html") ? foreignPagePolicy(file.body.toString(), frameAncestors) : undefined;
+    return { url: `/${name}`, guards, methods: { GET: { handler: sendForeign(file, policy) } } };
+  });
+}
+
+/** The first parts of the addresses, which are never files of proxy.web. */
+export function firstParts(routes: readonly Route[]): ReadonlySet<string> {
+  return new Set(routes.map(({ url }) => url.split("/")[1] ?? ""));
 }
 
 /** As on the telemetry endpoint, for balancers that see only this one. */

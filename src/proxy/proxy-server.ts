@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The entrance for browsers: the page, its sessions and their WebSockets, over HTTP/1.1 in the clear. It knows neither
 // what a session is stored in nor what a display speaks.
-import type { Redeeming, RefusalNotes, ViewerSessions } from "../console/viewer.js";
+import type { Redeeming, RefusalNotes, TokenEntrance, ViewerSessions } from "../console/viewer.js";
 import { HttpRequests } from "../http/http-requests.js";
 import { HttpServer } from "../http/http-server.js";
+import type { Route } from "../http/routes.js";
 import { TrustedProxies } from "../http/trusted-proxies.js";
 import type { Part } from "../lib/lifecycle.js";
 import { MAX_REDEEM_BODY_BYTES } from "../lib/limits.js";
@@ -17,15 +18,26 @@ import type { ChannelUpgradesOptions } from "./channel-upgrades.js";
 import { ChannelUpgrades } from "./channel-upgrades.js";
 import { OriginRule } from "./origin-rule.js";
 import { PAGE_FOLDER, readPageFiles } from "./page-files.js";
-import { proxyRoutes } from "./proxy-routes.js";
+import type { ProxyRoutesOptions } from "./proxy-routes.js";
+import { firstParts, proxyRoutes, webRoutes } from "./proxy-routes.js";
 import { securityHeaders } from "./security-headers.js";
 import { problemBody } from "./viewer-json.js";
+import { readWebFolder } from "./web-folder.js";
+
+/** How viewers made for Nova's proxy are served. */
+export interface CompatOptions {
+  readonly entrance: TokenEntrance;
+  /** The folder of their page; start fails where it is not there. */
+  readonly web: string;
+}
 
 /** What the proxy is made from. */
 export interface ProxyServerOptions {
   readonly listen: Address;
   readonly redeeming: Redeeming;
   readonly sessions: ViewerSessions;
+  /** Undefined where they are not (console.compat_tokens). */
+  readonly compat?: CompatOptions | undefined;
   readonly refusals: RefusalNotes;
   readonly runViewer: ChannelUpgradesOptions["runViewer"];
   readonly webSockets: ChannelUpgradesOptions["webSockets"];
@@ -56,7 +68,7 @@ export class ProxyServer implements Part {
 
   constructor(options: ProxyServerOptions) {
     const { listen, log, metrics, redeeming, sessions, refusals, readiness, runViewer, webSockets } = options;
-    const { allowedOrigins, frameAncestors, trustedProxies, pageFolder = PAGE_FOLDER, requestMs, finishMs } = options;
+    const { allowedOrigins, frameAncestors, trustedProxies, requestMs, finishMs } = options;
     const proxies = new TrustedProxies(trustedProxies);
     const seconds = metrics.proxySeconds;
     const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: true, log, seconds });
@@ -69,12 +81,20 @@ export class ProxyServer implements Part {
     this.#server = new HttpServer({
       name: "proxy",
       listen,
-      routes: () => proxyRoutes({ ...handlers, files: readPageFiles(pageFolder) }),
+      routes: () => routesOf(options, handlers),
       requests,
       problemBody,
       headers,
       maxBodyBytes: MAX_REDEEM_BODY_BYTES,
-      upgrades: new ChannelUpgrades({ sessions, runViewer, webSockets, requests, admission, headers }),
+      upgrades: new ChannelUpgrades({
+        sessions,
+        entrance: options.compat?.entrance,
+        runViewer,
+        webSockets,
+        requests,
+        admission,
+        headers,
+      }),
       log,
       requestMs,
       finishMs,
@@ -94,4 +114,13 @@ export class ProxyServer implements Part {
   stop(): Promise<void> {
     return this.#server.stop();
   }
+}
+
+/** Our own addresses, and what proxy.web adds to them. */
+function routesOf(options: ProxyServerOptions, handlers: Omit<ProxyRoutesOptions, "files">): readonly Route[] {
+  const { pageFolder = PAGE_FOLDER, compat, frameAncestors } = options;
+  const own = proxyRoutes({ ...handlers, files: readPageFiles(pageFolder) });
+  if (!compat) return own;
+  const files = readWebFolder(compat.web, firstParts(own));
+  return [...own, ...webRoutes(files, { requests: handlers.requests, frameAncestors })];
 }

@@ -19,15 +19,17 @@ export interface SessionCookie {
  * Parts that are not `name=value`, or no proof by their shape, are passed over.
  */
 export function readProof(header: string | undefined): string | undefined {
-  const proofs = new Set<string>();
-  for (const part of header?.split(";") ?? []) {
-    const at = part.indexOf("=");
-    if (at < 0 || part.slice(0, at).trim() !== SESSION_COOKIE) continue;
-    const value = part.slice(at + 1).trim();
-    if (isProof(value)) proofs.add(value);
-  }
+  const proofs = new Set(cookiesNamed(SESSION_COOKIE, header).filter(isProof));
   const [proof, ...others] = proofs;
   return others.length > 0 ? undefined : proof;
+}
+
+/** The values of a cookie in a Cookie header, in its order. Parts that are not `name=value` are passed over. */
+export function cookiesNamed(name: string, header = ""): readonly string[] {
+  return header.split(";").flatMap((part) => {
+    const at = part.indexOf("=");
+    return at >= 0 && part.slice(0, at).trim() === name ? [part.slice(at + 1).trim()] : [];
+  });
 }
 
 /** The Set-Cookie header. It ends with the browser, or with the session, whichever is first. */

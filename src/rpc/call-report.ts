@@ -5,7 +5,7 @@ import { parseAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import type { ServiceError } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
-import type { Caller } from "./caller.js";
+import type { LoopbackCallers } from "./loopback-callers.js";
 import type { RequestContext } from "./request-context.js";
 import { requestIdFrom } from "./request-context.js";
 
@@ -14,8 +14,7 @@ export const REQUEST_ID_HEADER = "x-request-id";
 
 /** What a wrapper of methods needs besides the methods. */
 export interface CallOptions {
-  /** Who a call without credentials from loopback is. */
-  readonly caller: Caller;
+  readonly callers: LoopbackCallers;
   readonly log: Log;
   readonly metrics: Pick<ControllerMetrics, "rpcSeconds">;
 }
@@ -37,12 +36,13 @@ export interface IncomingCall {
 }
 
 /** What the use case is told of a call. */
-export function contextOf(call: IncomingCall, caller: Caller, signal: AbortSignal): RequestContext {
+export function contextOf(call: IncomingCall, callers: LoopbackCallers, signal: AbortSignal): RequestContext {
   const deadline = Number(call.getDeadline());
+  const clientAddress = parseAddress(call.getPeer())?.host ?? "";
   return {
-    caller,
+    caller: callers.at(clientAddress),
     requestId: requestIdFrom(call.metadata.get(REQUEST_ID_HEADER)[0]),
-    clientAddress: parseAddress(call.getPeer())?.host ?? "",
+    clientAddress,
     signal,
     // A gRPC deadline travels as a time span; grpc-js has turned it into a moment of this machine's clock.
     remainingMs: () => deadline - Date.now(),

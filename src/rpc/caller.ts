@@ -12,6 +12,9 @@ export interface Caller {
   readonly roles: readonly Role[];
 }
 
+/** Who asks where nobody is known; allowed nothing. */
+export const NOBODY: Caller = { subject: "", project: "", roles: [] };
+
 /** True for a caller that sees every project. */
 export function isAdmin(caller: Caller): boolean {
   return caller.roles.includes("admin");

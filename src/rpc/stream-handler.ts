@@ -10,6 +10,7 @@ import { WATCHER_READS_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { CallOptions } from "./call-report.js";
 import { contextOf, headerOf, reportCall } from "./call-report.js";
+import { requireSomebody } from "./loopback-callers.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { serviceErrorFrom } from "./service-error-from.js";
@@ -69,7 +70,7 @@ export class StreamHandlers implements Part {
     gone: AbortController,
   ): Promise<void> {
     const startedAt = performance.now();
-    const context = contextOf(call, this.#options.caller, gone.signal);
+    const context = contextOf(call, this.#options.callers, gone.signal);
     call.sendMetadata(headerOf(context));
     const error = await this.#send(method, call, context).then(() => undefined, serviceErrorFrom);
     if (error) call.emit("error", statusFromError(error));
@@ -83,6 +84,7 @@ export class StreamHandlers implements Part {
     context: RequestContext,
   ): Promise<void> {
     if (this.#draining) throw draining();
+    requireSomebody(context.caller);
     const request: Request | MalformedMessage = call.request;
     if (request instanceof MalformedMessage) throw request.error;
     for await (const message of method(request, context)) {

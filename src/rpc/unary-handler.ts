@@ -6,6 +6,7 @@ import { ServiceError } from "../lib/service-error.js";
 import { Waiters } from "../lib/waiters.js";
 import type { CallOptions } from "./call-report.js";
 import { contextOf, headerOf, reportCall } from "./call-report.js";
+import { requireSomebody } from "./loopback-callers.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { serviceErrorFrom } from "./service-error-from.js";
@@ -46,7 +47,7 @@ export class UnaryHandlers implements Part {
       const gone = new AbortController();
       const onCancelled = (): void => gone.abort();
       call.on("cancelled", onCancelled);
-      const context = contextOf(call, this.#options.caller, gone.signal);
+      const context = contextOf(call, this.#options.callers, gone.signal);
       const finish = (error?: ServiceError): void => {
         // grpc-js says "cancelled" at the end of every call, answered or not.
         call.off("cancelled", onCancelled);
@@ -78,6 +79,7 @@ export class UnaryHandlers implements Part {
     if (this.#draining) {
       throw new ServiceError("DRAINING", "this controller is stopping; call again, another one answers");
     }
+    requireSomebody(context.caller);
     if (request instanceof MalformedMessage) throw request.error;
     this.#running += 1;
     try {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, createHmac, randomBytes } from "node:crypto";
 
 const SESSION_ID_BYTES = 16;
 const PROOF_BYTES = 32;
@@ -20,6 +20,14 @@ export function isSessionId(text: string): boolean {
 /** A new proof: 256 random bits as base64url. Only the viewer keeps it, in a cookie. */
 export function createProof(): string {
   return randomBytes(PROOF_BYTES).toString("base64url");
+}
+
+/**
+ * The proof of a session that a token opened and opens again: whoever has the token can make it, on every controller, and
+ * nothing more is stored.
+ */
+export function proofFromToken(token: string, sessionId: string): string {
+  return createHmac("sha256", token).update(sessionId).digest("base64url");
 }
 
 /** True for what `createProof` could have made. */

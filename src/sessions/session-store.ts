@@ -10,7 +10,7 @@ import { NUMBER_KEYS, pageOf, pageSize, pageStart } from "../db/page-token.js";
 import type { Page, PageRequest } from "../db/page-token.js";
 import { MAX_CHANNELS_SHOWN, PURGE_BATCH, SESSION_KEPT_DAYS } from "../lib/limits.js";
 import type { Session, SessionEndReason, SessionWithChannels } from "./session.js";
-import { createProof, createSessionId, hashProof } from "./session-proof.js";
+import { createProof, createSessionId, hashProof, proofFromToken } from "./session-proof.js";
 import { channelsColumn, sessionColumns, sessionFromRow, sessionWithChannelsFromRow } from "./session-rows.js";
 import type { SessionRow, SessionWithChannelsRow } from "./session-rows.js";
 
@@ -35,6 +35,13 @@ export interface Redemption {
   readonly clientAddress: string;
 }
 
+/** A token that can be used again, about to become a session. */
+export interface Entry extends Redemption {
+  readonly token: string;
+  /** The session that it opened last; undefined where it has opened none. */
+  readonly after: string | undefined;
+}
+
 /** A session that has just begun, and the only sight of its proof. */
 export interface BegunSession {
   readonly session: Session;
@@ -57,16 +64,36 @@ export interface StandingSession {
   readonly expired: boolean;
 }
 
-// "for share" lets a delete or a move wait for this, and it then finds the session; one that is under way is waited for,
-// and then there is no row. Of two that redeem the same token the second waits for the first and finds it redeemed.
-const REDEEM = `
+/** The last session of a token. */
+export interface EnteredSession extends StandingSession {
+  /** What the token proves it with; undefined where the token was redeemed for a proof of its own. */
+  readonly proof: string | undefined;
+  /** What the token's URL began with. */
+  readonly accessUrlBase: string | undefined;
+}
+
+const REDEEM = beginStatement("t.redeemed_at is null");
+
+// A token that was redeemed without a session here was redeemed by the release before this one.
+const ENTER = beginStatement(
+  "t.session_id is not distinct from $11::text and (t.redeemed_at is null or t.session_id is not null)",
+);
+
+/**
+ * "for share" lets a delete or a move wait for this, and it then finds the session; one that is under way is waited for,
+ * and then there is no row. Of two that use the same token the second waits for the first, and `usable`, a condition on
+ * the token, is asked again of what that left.
+ */
+function beginStatement(usable: string): string {
+  return `
   with instance as materialized (
     select instance_uuid, name, project_id, host from instances
     where instance_uuid = $1::uuid and host = $2::text and deleted_at is null and task_state <> 'deleting' for share
   ), token as (
-    update console_auth_tokens t set redeemed_at = now(), updated_at = now() from instance i
+    update console_auth_tokens t
+    set redeemed_at = coalesce(t.redeemed_at, now()), session_id = $5::text, updated_at = now() from instance i
     where t.token_hash = $3::text and t.console_type = $4::text and t.instance_uuid = i.instance_uuid
-      and t.redeemed_at is null and t.expires > extract(epoch from now())
+      and ${usable} and t.expires > extract(epoch from now())
     returning t.id, t.console_type, t.expires, t.created_by, i.instance_uuid, i.name, i.project_id, i.host
   ), begun as (
     insert into console_sessions (session_id, proof_hash, token_id, instance_uuid, instance_name, project_id, host,
@@ -91,6 +118,13 @@ const REDEEM = `
     )}
   )
   select ${sessionColumns("begun")} from begun`;
+}
+
+const READ_ENTERED = `
+  select ${sessionColumns("s")}, coalesce(s.expires_at <= now(), false) as expired, s.proof_hash as "proofHash",
+    t.access_url_base as "accessUrlBase"
+  from console_auth_tokens t join console_sessions s on s.session_id = t.session_id
+  where t.token_hash = $1::text and t.expires > extract(epoch from now())`;
 
 const READ_PROVEN = `
   select ${sessionColumns("s")}, coalesce(s.expires_at <= now(), false) as expired
@@ -162,6 +196,12 @@ const PURGE = `
     limit $2::integer for update skip locked
   ) returning session_id`;
 
+interface EnteredRow extends SessionRow {
+  readonly expired: boolean;
+  readonly proofHash: string;
+  readonly accessUrlBase: string | null;
+}
+
 /** Nobody's name: what the system ended of its own accord. */
 const BY_NOBODY = ["", ...actorValues(SYSTEM_ACTOR)];
 
@@ -180,14 +220,37 @@ export class SessionStore {
    * or the instance deleted, being deleted or on another host: of two at the same instant one gets the session.
    */
   async redeem(redemption: Redemption): Promise<BegunSession | undefined> {
-    const { instanceUuid, host, tokenHash, consoleType, requestId, clientAddress } = redemption;
-    const { maxLengthS, endsWithToken } = this.#times;
     const proof = createProof();
-    const whose = [instanceUuid, host, tokenHash, consoleType];
-    const ids = [createSessionId(), hashProof(proof), requestId, clientAddress];
-    const values = [...whose, ...ids, maxLengthS, endsWithToken];
+    const values = this.#beginValues(redemption, createSessionId(), proof);
     const [row] = await this.#database.query<SessionRow>({ name: "sessions-redeem", text: REDEEM, values });
     return row && { session: sessionFromRow(row), proof };
+  }
+
+  /**
+   * Begins the next session of a token that can be used again. Undefined where `redeem` says so too, except that the token
+   * may be used, and where another session of it has begun since `after`.
+   */
+  async enter(entry: Entry): Promise<BegunSession | undefined> {
+    const sessionId = createSessionId();
+    const proof = proofFromToken(entry.token, sessionId);
+    const values = [...this.#beginValues(entry, sessionId, proof), entry.after ?? null];
+    const [row] = await this.#database.query<SessionRow>({ name: "sessions-enter", text: ENTER, values });
+    return row && { session: sessionFromRow(row), proof };
+  }
+
+  /** The session that an unexpired token opened last, ended or not. */
+  async findEntered(tokenHash: string, token: string): Promise<EnteredSession | undefined> {
+    const query = { name: "sessions-entered", text: READ_ENTERED, values: [tokenHash] };
+    const [row] = await this.#database.query<EnteredRow>(query);
+    if (!row) return undefined;
+    const session = sessionFromRow(row);
+    const proof = proofFromToken(token, session.sessionId);
+    return {
+      session,
+      expired: row.expired,
+      proof: hashProof(proof) === row.proofHash ? proof : undefined,
+      accessUrlBase: row.accessUrlBase ?? undefined,
+    };
   }
 
   /** The session whose proof this is; undefined for an unknown id as for a wrong proof. */
@@ -256,6 +319,13 @@ export class SessionStore {
   endAbandoned(querier: Querier): Promise<readonly Session[]> {
     const values = [...BY_NOBODY, PURGE_BATCH, this.#times.rejoinS];
     return readSessions(querier, { text: END_ABANDONED, values });
+  }
+
+  #beginValues(redemption: Redemption, sessionId: string, proof: string): readonly unknown[] {
+    const { instanceUuid, host, tokenHash, consoleType, requestId, clientAddress } = redemption;
+    const { maxLengthS, endsWithToken } = this.#times;
+    const whose = [instanceUuid, host, tokenHash, consoleType];
+    return [...whose, sessionId, hashProof(proof), requestId, clientAddress, maxLengthS, endsWithToken];
   }
 }
 

@@ -7,6 +7,7 @@ import { LATENCY_BUCKETS } from "./metrics.js";
 export interface ControllerMetrics {
   readonly rpcSeconds: Histogram<"method" | "reason">;
   readonly proxySeconds: Histogram<"route" | "reason">;
+  readonly gatewaySeconds: Histogram<"route" | "reason">;
   readonly agentRequestSeconds: Histogram<"operation" | "outcome">;
   readonly agentsConnected: Gauge;
   readonly agentStreamsRefused: Counter<"reason">;
@@ -53,6 +54,11 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
     proxySeconds: seconds(
       "proxy_seconds",
       "Time to answer a request of a browser, by route and reason (OK = served).",
+      ["route", "reason"],
+    ),
+    gatewaySeconds: seconds(
+      "gateway_seconds",
+      "Time to answer a request over REST, by route and reason (OK = served).",
       ["route", "reason"],
     ),
     agentRequestSeconds: seconds(

@@ -24,19 +24,22 @@ export interface PresentedToken {
   /** The ports of the display that it was issued for; undefined where that has none. */
   readonly port: number | undefined;
   readonly tlsPort: number | undefined;
+  /** What its URL began with. */
+  readonly accessUrlBase: string | undefined;
   /** Who asked for it. */
   readonly subject: string;
   readonly state: "usable" | "used" | "expired";
 }
 
-type PresentedRow = Omit<PresentedToken, "port" | "tlsPort"> & {
+type PresentedRow = Omit<PresentedToken, "port" | "tlsPort" | "accessUrlBase"> & {
   readonly port: number | null;
   readonly tlsPort: number | null;
+  readonly accessUrlBase: string | null;
 };
 
 const INSPECT = `
   select instance_uuid as "instanceUuid", console_type as "consoleType", port, tls_port as "tlsPort",
-    created_by as subject,
+    access_url_base as "accessUrlBase", created_by as subject,
     case when expires <= extract(epoch from now()) then 'expired' when redeemed_at is not null then 'used'
       else 'usable' end as state
   from console_auth_tokens where token_hash = $1::text`;
@@ -45,7 +48,7 @@ const INSPECT = `
 const LOOK_UP = `
   with found as (
     select id, instance_uuid, console_type, host, port, tls_port, internal_access_path from console_auth_tokens
-    where token_hash = $1::text and redeemed_at is null and expires > extract(epoch from now())
+    where token_hash = $1::text and (redeemed_at is null or $6::boolean) and expires > extract(epoch from now())
   ), noted as (
     ${insertAudit(
       {
@@ -63,7 +66,7 @@ const LOOK_UP = `
 
 const REVOKE = `
   with revoked as (
-    delete from console_auth_tokens where instance_uuid = $1::uuid and redeemed_at is null returning id
+    delete from console_auth_tokens where instance_uuid = $1::uuid and (redeemed_at is null or $6::boolean) returning id
   ), noted as (
     ${insertAudit({
       action: "revoked",
@@ -87,17 +90,25 @@ interface Count {
   readonly count: number;
 }
 
+/** How tokens are used here. */
+export interface ConsoleTokenStoreOptions {
+  /** Whether a token that was redeemed opens its console again (console.compat_tokens). */
+  readonly reusable: boolean;
+}
+
 /** Tokens that exist. */
 export class ConsoleTokenStore {
   readonly #database: Querier;
+  readonly #reusable: boolean;
 
-  constructor(database: Querier) {
+  constructor(database: Querier, { reusable }: ConsoleTokenStoreOptions = { reusable: false }) {
     this.#database = database;
+    this.#reusable = reusable;
   }
 
-  /** What an unexpired, unredeemed token stands for; it is not consumed. Otherwise TOKEN_NOT_FOUND. */
+  /** What an unexpired token that can be used stands for; it is not consumed. Otherwise TOKEN_NOT_FOUND. */
   async lookup(token: string, actor: AuditActor): Promise<ConsoleTarget> {
-    const values = [hashToken(token), ...actorValues(actor)];
+    const values = [hashToken(token), ...actorValues(actor), this.#reusable];
     const [row] = await this.#database.query<NullableTarget>({ name: "tokens-lookup", text: LOOK_UP, values });
     if (!row) throw new ServiceError("TOKEN_NOT_FOUND", "the token is unknown, used or expired");
     return {
@@ -112,12 +123,19 @@ export class ConsoleTokenStore {
   async inspect(tokenHash: string): Promise<PresentedToken | undefined> {
     const query = { name: "tokens-inspect", text: INSPECT, values: [tokenHash] };
     const [row] = await this.#database.query<PresentedRow>(query);
-    return row && { ...row, port: row.port ?? undefined, tlsPort: row.tlsPort ?? undefined };
+    if (!row) return undefined;
+    const { port, tlsPort, accessUrlBase } = row;
+    return {
+      ...row,
+      port: port ?? undefined,
+      tlsPort: tlsPort ?? undefined,
+      accessUrlBase: accessUrlBase ?? undefined,
+    };
   }
 
-  /** Deletes the unredeemed tokens of an instance and says how many; a second call answers 0. */
+  /** Deletes the tokens of an instance that can be used and says how many; a second call answers 0. */
   async revoke(instanceUuid: string, actor: AuditActor): Promise<number> {
-    const values = [instanceUuid, ...actorValues(actor)];
+    const values = [instanceUuid, ...actorValues(actor), this.#reusable];
     const [row] = await this.#database.query<Count>({ name: "tokens-revoke", text: REVOKE, values });
     return row?.count ?? 0;
   }

@@ -12,6 +12,7 @@ const CONNECTS_MS = 30_000;
 const CLICKS_MS = 5_000;
 /** One printed character lights some ten pixels at least; a picture that stands still changes by none. */
 const CHARACTER_PIXELS = 10;
+const OUR_SCREEN = "#picture canvas";
 
 /** Starts the browser. */
 export function launchBrowser(): Promise<Browser> {
@@ -31,8 +32,11 @@ export class ConsolePage {
   /** What the browser's error log holds. */
   readonly errors: string[] = [];
 
-  private constructor(page: Page) {
+  readonly #screen: string;
+
+  private constructor(page: Page, screen: string) {
     this.page = page;
+    this.#screen = screen;
     page.on("pageerror", (error) => this.errors.push(String(error)));
     page.on("console", (message: ConsoleMessage) => {
       if (message.type() === "error") this.errors.push(message.text());
@@ -43,9 +47,9 @@ export class ConsolePage {
     });
   }
 
-  /** A new tab. */
-  static async open(profile: BrowserContext): Promise<ConsolePage> {
-    return new ConsolePage(await profile.newPage());
+  /** A new tab. `screen` selects the machine's screen, where the page is not ours. */
+  static async open(profile: BrowserContext, screen = OUR_SCREEN): Promise<ConsolePage> {
+    return new ConsolePage(await profile.newPage(), screen);
   }
 
   /** Opens a console URL and waits until the machine's screen is there. */
@@ -67,8 +71,8 @@ export class ConsolePage {
 
   /** Waits for the banner of a demo machine, which is the one screen that is blue. */
   async banner(ms = CONNECTS_MS): Promise<void> {
-    const isBlue = (): Promise<boolean> => this.page.evaluate<boolean>(IS_BLUE);
-    await waitUntil(isBlue, { ms, what: "the machine's banner" });
+    const shown = (): Promise<boolean> => this.page.evaluate<boolean>(isBlue(this.#screen));
+    await waitUntil(shown, { ms, what: "the machine's banner" });
   }
 
   /** Waits until so many pixels of the machine's screen are lit, or any number above it. */
@@ -89,12 +93,12 @@ export class ConsolePage {
 
   /** Gives the machine the keyboard, as a click on its screen does. */
   async focusScreen(): Promise<void> {
-    await this.page.locator("#picture canvas").click({ position: { x: 5, y: 5 }, timeout: CLICKS_MS });
+    await this.page.locator(this.#screen).click({ position: { x: 5, y: 5 }, timeout: CLICKS_MS });
   }
 
   /** How many pixels of the machine's screen are not dark. */
   litPixels(): Promise<number> {
-    return this.page.evaluate(LIT_PIXELS);
+    return this.page.evaluate<number>(litPixels(this.#screen));
   }
 
   /** Keeps a picture of the page for people, where SCREENSHOTS names a folder. */
@@ -111,16 +115,17 @@ export class ConsolePage {
 }
 
 // As text, since it runs in the browser, whose types are not known here.
-const PIXELS = `[...document.querySelectorAll("#picture canvas")].map((canvas) =>
+const pixels = (screen: string): string => `[...document.querySelectorAll(${JSON.stringify(screen)})].map((canvas) =>
   canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data)`;
 
-const LIT_PIXELS = `(() => {
+const litPixels = (screen: string): string => `(() => {
   let lit = 0;
-  for (const data of ${PIXELS}) {
+  for (const data of ${pixels(screen)}) {
     for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] > 300) lit += 1;
   }
   return lit;
 })()`;
 
 // The last pixel: the corner that text reaches last.
-const IS_BLUE = `${PIXELS}.some((data) => data.at(-4) < 20 && data.at(-3) < 20 && data.at(-2) > 100)`;
+const isBlue = (screen: string): string =>
+  `${pixels(screen)}.some((data) => data.at(-4) < 20 && data.at(-3) < 20 && data.at(-2) > 100)`;

@@ -21,6 +21,8 @@ import { SessionServiceClient } from "../../proto/gen/spicegate/session/v1/sessi
 import { dumpDatabase } from "./database-dump.js";
 import type { CallOptions, CallResult } from "./grpc-client.js";
 import { callUnary } from "./grpc-client.js";
+import type { RestAnswer } from "./rest-client.js";
+import { RestClient } from "./rest-client.js";
 import { createDatabase } from "./test-database.js";
 import { tokenOf, Viewer } from "./viewer.js";
 
@@ -44,7 +46,7 @@ export interface DeploymentOptions {
 export type LogEntry = Readonly<Record<string, unknown>>;
 
 const HOST = "host-1";
-const PORTS = 6;
+const PORTS = 7;
 
 /** A running controller with its agent. */
 export class Deployment {
@@ -58,7 +60,10 @@ export class Deployment {
   readonly tunnel: string;
   readonly proxy: string;
   readonly telemetry: string;
+  readonly gateway: string;
   readonly host: string;
+  /** Nova's API; the tokens of the consoles that it issues are remembered as those of `getConsole` are. */
+  readonly rest: RestClient;
   readonly console: ConsoleServiceClient;
   readonly inventory: InventoryServiceClient;
   readonly session: SessionServiceClient;
@@ -71,7 +76,7 @@ export class Deployment {
   readonly #heapMiB: number | undefined;
 
   private constructor(folder: string, databaseUrl: string, ports: readonly number[], options: DeploymentOptions) {
-    const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0, tunnel = 0, proxy = 0] = ports;
+    const [api = 0, agents = 0, telemetry = 0, agentTelemetry = 0, tunnel = 0, proxy = 0, gateway = 0] = ports;
     this.folder = folder;
     this.controllerConfig = join(folder, "controller.yaml");
     this.databaseUrl = databaseUrl;
@@ -80,8 +85,10 @@ export class Deployment {
     this.tunnel = `127.0.0.1:${tunnel}`;
     this.proxy = `127.0.0.1:${proxy}`;
     this.telemetry = `127.0.0.1:${telemetry}`;
+    this.gateway = `127.0.0.1:${gateway}`;
     this.host = options.host ?? HOST;
     this.#heapMiB = options.heapMiB;
+    this.rest = new RestClient(this.gateway, (answer) => this.#rememberTokens(answer));
     this.console = new ConsoleServiceClient(this.api, credentials.createInsecure());
     this.inventory = new InventoryServiceClient(this.api, credentials.createInsecure());
     this.session = new SessionServiceClient(this.api, credentials.createInsecure());
@@ -136,7 +143,7 @@ export class Deployment {
   /** Asks for a console and remembers its token, which must then be nowhere else. */
   async getConsole(
     instanceUuid: string,
-    options: CallOptions & { readonly consoleType?: string } = {},
+    options: CallOptions & { readonly consoleType?: string | undefined } = {},
   ): Promise<CallResult<GetSpiceConsoleResponse>> {
     const request = { instanceUuid, consoleType: options.consoleType ?? "" };
     const result = await callUnary(this.console.getSpiceConsole.bind(this.console), request, options);
@@ -234,6 +241,10 @@ export class Deployment {
     }
   }
 
+  #rememberTokens({ text }: RestAnswer): void {
+    for (const [, token] of text.matchAll(URL_TOKEN)) if (token !== undefined) this.#tokens.add(token);
+  }
+
   async #assertNoSecrets(): Promise<void> {
     const places = { logs: this.logs(), database: await dumpDatabase(this.databaseUrl).catch(() => "") };
     const hashes = new Set(places.database.match(SHA_256));
@@ -247,11 +258,13 @@ export class Deployment {
   }
 
   #createController(overrides: Settings = {}): ChildProgram {
+    const page = overrides["console"]?.["compat_tokens"] === true ? "spice_auto.html" : "console";
     const settings = {
       api: { listen: this.api },
       agents: { listen: this.agents, tunnel_listen: this.tunnel },
       proxy: { listen: this.proxy },
-      spice: { html5proxy_base_url: `http://${this.proxy}/console` },
+      gateway: { listen: this.gateway },
+      spice: { html5proxy_base_url: `http://${this.proxy}/${page}` },
       telemetry: { listen: this.telemetry },
       database: { url: this.databaseUrl },
       log: { level: "debug" },
@@ -275,6 +288,7 @@ export class Deployment {
 
 // Whole words of the length of a token, and of the hash that is stored of it.
 const TOKEN = /(?<![\w-])[\w-]{43}(?![\w-])/g;
+const URL_TOKEN = /[#?]token=([\w-]+)/g;
 const SHA_256 = /\b[0-9a-f]{64}\b/g;
 
 /** Nothing that people name has capitals, small letters and digits, and the length of a secret. */

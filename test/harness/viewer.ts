@@ -35,7 +35,7 @@ export class UpgradeRefused extends Error {
 
 /** The token of a console URL. */
 export function tokenOf(url: string): string {
-  const token = /#token=([\w-]{43})$/.exec(url)?.[1];
+  const token = /[#?]token=([\w-]{43})$/.exec(url)?.[1];
   if (token === undefined) throw new Error("not a console URL");
   return token;
 }

@@ -4,12 +4,13 @@ import type { Duplex } from "node:stream";
 import type { AgentLink } from "../../src/agents/agent-link.js";
 import { AuditLog } from "../../src/audit/audit-log.js";
 import { RefusalRecorder } from "../../src/audit/refusal-recorder.js";
+import { EnterByToken } from "../../src/console/enter-by-token.js";
 import { RedeemConsoleToken } from "../../src/console/redeem-console-token.js";
 import { SessionEndings } from "../../src/console/session-endings.js";
 import { ViewerDrain } from "../../src/console/viewer-drain.js";
 import { ViewerRefusals } from "../../src/console/viewer-refusals.js";
 import { ProvenSessions } from "../../src/console/viewer-sessions.js";
-import type { OpenedSession, ViewerChannel, ViewerContext } from "../../src/console/viewer.js";
+import type { OpenedSession, PresentedUrl, ViewerChannel, ViewerContext } from "../../src/console/viewer.js";
 import type { LegacyTokens } from "../../src/consoleauth/console-auth.js";
 import { NO_LEGACY_TOKENS } from "../../src/consoleauth/console-auth.js";
 import type { DisplayTarget } from "../../src/displays/display.js";
@@ -86,6 +87,7 @@ export class ViewerParts {
   readonly recorder: RefusalRecorder;
   readonly drain: ViewerDrain;
   readonly redeeming: RedeemConsoleToken;
+  readonly entering: EnterByToken;
   readonly viewers: ProvenSessions;
   readonly #metrics = createRegistry();
 
@@ -122,6 +124,8 @@ export class ViewerParts {
     this.redeeming = new RedeemConsoleToken(redeeming);
     const own = { sessions, registry, endings, instances, agents, displays, drain, refusals, metrics, log, clock };
     this.viewers = new ProvenSessions(own);
+    const { viewers } = this;
+    this.entering = new EnterByToken({ tokens, legacy, sessions, viewers, instances, agents, drain, refusals, log });
     this.sessions = sessions;
     this.registry = registry;
     this.endings = endings;
@@ -138,6 +142,11 @@ export class ViewerParts {
   /** Opens a channel of a session; the way a proxy would, it notes what it is told and then closes it. */
   async channel({ session, proof }: Pick<OpenedSession, "session" | "proof">): Promise<TestChannel> {
     return new TestChannel(await this.viewers.openChannel(session.sessionId, proof, this.context()));
+  }
+
+  /** Opens a channel by a token alone. */
+  async enter(token: string, url: Partial<PresentedUrl> = {}): Promise<TestChannel> {
+    return new TestChannel(await this.entering.openChannel({ token, origin: undefined, ...url }, this.context()));
   }
 
   /** The value of a metric, all labels together or those given. */

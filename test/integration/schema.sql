@@ -38,7 +38,8 @@ create table console_auth_tokens (
   expires bigint not null,
   access_url_base character varying(255),
   created_by text not null default ''::text,
-  redeemed_at timestamp with time zone
+  redeemed_at timestamp with time zone,
+  session_id text
 );
 create table console_sessions (
   session_id text not null,

@@ -10,6 +10,7 @@ import type { DemoState } from "../../demo/demo.js";
 import { processesOf, startTicks } from "../../demo/process-table.js";
 import { PROJECT_FOLDER } from "../../demo/spicegate-programs.js";
 import { waitUntil } from "../../demo/wait-until.js";
+import { outputOf } from "../harness/run-command.js";
 
 const UP_MS = 60_000;
 const DOWN_MS = 30_000;
@@ -41,6 +42,11 @@ describe("make demo", function () {
     const page = await fetch(fresh);
     expect(page.status).to.equal(200);
     expect(page.headers.get("content-type")).to.match(/^text\/html/);
+
+    for (const { name } of state.instances) {
+      const out = await demo.run(new RegExp(`openstack .*--spice ${name}$`, "m"));
+      expect(out).to.match(/\| url +\| http:\/\/\S+\/console#token=[\w-]{43} +\|/);
+    }
 
     const opened = await redeem(fresh);
     const { sessions } = (await demo.paste("ListSessions")) as { sessions: { sessionId: string }[] };
@@ -99,9 +105,10 @@ describe("make demo", function () {
 });
 
 function expectGoodState(state: DemoState): void {
-  expect(state).to.have.all.keys("grpc", "ca", "token", "host", "instances", "url");
+  expect(state).to.have.all.keys("grpc", "rest", "ca", "token", "host", "instances", "url");
   expect(state).to.include({ ca: null, token: "demo" });
   expect(state.grpc).to.match(/^127\.0\.0\.1:\d+$/);
+  expect(state.rest).to.match(/^http:\/\/127\.0\.0\.1:\d+\/v2\.1$/);
   expect(state.host).to.not.be.empty;
   expect(state.instances.map(({ name }) => name)).to.deep.equal(["demo-no-port", "demo-tcp"]);
   for (const { uuid, url } of state.instances) {
@@ -168,6 +175,12 @@ class DemoProcess {
     const options = { cwd: PROJECT_FOLDER, env: { ...process.env, ID: id } };
     const { stdout } = await promisify(execFile)("sh", ["-c", `node_modules/.bin/${line}`], options);
     return JSON.parse(stdout);
+  }
+
+  /** Runs the first line of its output like this, and returns what that prints. */
+  async run(line: RegExp): Promise<string> {
+    const [command = "false"] = line.exec(this.output) ?? [];
+    return outputOf("sh", ["-c", command], { cwd: PROJECT_FOLDER });
   }
 
   /** Nothing that it started or made is there any more. */

@@ -13,7 +13,7 @@ import { remove, responseOf } from "../harness/inventory-calls.js";
 import { rejectionOf } from "../harness/rejection.js";
 import { dumpDatabase } from "../harness/database-dump.js";
 import { runStatement } from "../harness/test-database.js";
-import { tokenOf } from "../harness/viewer.js";
+import { postToken, tokenOf } from "../harness/viewer.js";
 
 const HOST = "host-1";
 const PURGED_MS = 25_000;
@@ -60,6 +60,19 @@ describe("a console token", function () {
     const target = { instanceUuid: first, host: "127.0.0.1", port: 5900, tlsPort: 0, internalAccessPath: "" };
     expect(responseOf(await lookup(token))).to.deep.equal(target);
     expect(responseOf(await lookup(token))).to.deep.equal(target);
+  });
+
+  it("of a native proxy opens nothing here, and can be looked up until it expires", async () => {
+    const { url, consoleType } = responseOf(await deployment.getConsole(first, { consoleType: "spice-direct" }));
+    expect(url).to.match(/^http:\/\/127\.0\.0\.1:13002\/nova\?token=/);
+    expect(consoleType).to.equal("spice-direct");
+    for (let times = 0; times < 2; times += 1) {
+      const { status, body } = await postToken(deployment.proxy, tokenOf(url));
+      expect({ status, reason: body["reason"] }).to.deep.equal({ status: 400, reason: "CONSOLE_TYPE_INVALID" });
+      expect(responseOf(await lookup(tokenOf(url)))).to.deep.include({ instanceUuid: first, port: 5900 });
+    }
+    await expire(tokenOf(url));
+    expect(await lookup(tokenOf(url))).to.have.nested.property("failure.reason", "TOKEN_NOT_FOUND");
   });
 
   it("is not found where it is unknown, and not even looked for where it is malformed", async () => {

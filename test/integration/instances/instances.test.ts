@@ -155,6 +155,26 @@ describe("Instances", () => {
       expect(await uuids({ host: "a", powerState: "paused" })).to.deep.equal([uuidOf(3)]);
     });
 
+    it("filters by a part of the name, in which nothing has a meaning, in whichever case", async () => {
+      const names = ["100% web", "web_1", "web\\1", "WEB-1"];
+      for (const [n, name] of names.entries()) await registry.register(registrationOf(uuidOf(10 + n), { name }));
+      const found = async (text: string, atStart = false, atEnd = false): Promise<number[]> => {
+        const all = await uuids({ namePart: { text, atStart, atEnd } });
+        return all.map((uuid) => parseInt(uuid.slice(-4), 16) - 10);
+      };
+      expect(await found("web")).to.deep.equal([0, 1, 2, 3]);
+      expect(await found("web", true)).to.deep.equal([1, 2, 3]);
+      expect(await found("web", false, true)).to.deep.equal([0]);
+      expect(await found("web-1", true, true)).to.deep.equal([3]);
+      expect(await found("web", true, true)).to.deep.equal([]);
+      expect([await found("%"), await found("_"), await found("\\")]).to.deep.equal([[0], [1], [2]]);
+    });
+
+    it("begins after a uuid", async () => {
+      expect(await uuids({ after: uuidOf(3) })).to.deep.equal([4, 5].map(uuidOf));
+      expect(await uuids({ after: uuidOf(5) })).to.deep.equal([]);
+    });
+
     it("refuses a page token that is none, or that belongs to other filters", async () => {
       const { nextPageToken } = await registry.list({ host: "a" }, { size: 1, token: "" });
       for (const token of [nextPageToken, "nonsense", `${nextPageToken}x`, "x".repeat(2_000)]) {

@@ -295,6 +295,20 @@ describe("Console tokens", () => {
     });
   });
 
+  describe("that can be used again", () => {
+    it("are found and revoked though they were used, and not once they have expired", async () => {
+      const reusable = new ConsoleTokenStore(db.database, { reusable: true });
+      const { token } = await authorize(db.database, VM, "a");
+      await db.sql("update console_auth_tokens set redeemed_at = now()");
+      expect((await reusable.lookup(token, ACTOR)).instanceUuid).to.equal(VM);
+      await db.sql("update console_auth_tokens set expires = 1");
+      expect(reasonOf(await rejectionOf(reusable.lookup(token, ACTOR)))).to.equal("TOKEN_NOT_FOUND");
+      await db.sql("update console_auth_tokens set expires = 9e9");
+      expect(await reusable.revoke(VM, ACTOR)).to.equal(1);
+      expect(reasonOf(await rejectionOf(reusable.lookup(token, ACTOR)))).to.equal("TOKEN_NOT_FOUND");
+    });
+  });
+
   it("are purged once they have expired, and only then", async () => {
     const kept = await authorize(db.database, VM, "a");
     await authorize(db.database, VM, "a");

@@ -50,8 +50,10 @@ describe("GetSpiceConsole and its caller", function () {
     member.getConsole(uuid),
   );
 
-  refuses("wrong console type", { answer: "CONSOLE_TYPE_INVALID", says: /"novnc" is not supported; use "spice/ }, () =>
-    admin.getConsole(uuid, { consoleType: "novnc" }),
+  refuses(
+    "wrong console type",
+    { answer: "CONSOLE_TYPE_INVALID", says: /"novnc" is not supported; use "spice-html5" or/ },
+    () => admin.getConsole(uuid, { consoleType: "novnc" }),
   );
 
   it("answers a role without the verb the same for every uuid, and notes each refusal in the audit", async () => {

@@ -4,6 +4,7 @@ import { expect } from "chai";
 import type { DemoMachine } from "../../../demo/demo-machine.js";
 import type { PrivateLibvirtd } from "../../../demo/private-libvirtd.js";
 import type { GetSpiceConsoleResponse } from "../../../proto/gen/spicegate/console/v1/console.js";
+import type { ConsoleType } from "../../../src/console/console-type.js";
 import { Deployment } from "../../harness/deployment.js";
 import type { CallResult } from "../../harness/grpc-client.js";
 import { callUnary } from "../../harness/grpc-client.js";
@@ -46,9 +47,12 @@ describe("GetSpiceConsole and the kinds of displays", function () {
   });
 
   /** Asks for a console and compares what was stored with the ports in the live XML. */
-  async function openAndCompare(name: keyof typeof MACHINES): Promise<CallResult<GetSpiceConsoleResponse>> {
+  async function openAndCompare(
+    name: keyof typeof MACHINES,
+    consoleType?: ConsoleType,
+  ): Promise<CallResult<GetSpiceConsoleResponse>> {
     const { uuid } = machines[name];
-    const result = await deployment.getConsole(uuid);
+    const result = await deployment.getConsole(uuid, { consoleType });
     const lookup = deployment.console.lookupConsoleToken.bind(deployment.console);
     const stored = responseOf(await callUnary(lookup, { token: tokenOf(responseOf(result).url) }));
     const ports = spicePorts(await libvirtd.virsh("dumpxml", uuid));
@@ -75,6 +79,15 @@ describe("GetSpiceConsole and the kinds of displays", function () {
   opens("listen network", () => openAndCompare("network"));
   opens("TLS-only display", () => openAndCompare("tls"));
   opens("several graphics elements", () => openAndCompare("several"));
+
+  opens("spice-direct, listen address", () => openAndCompare("address", "spice-direct"));
+  opens("spice-direct, TLS-only display", () => openAndCompare("tls", "spice-direct"));
+
+  const noNetwork = { answer: "NO_NETWORK_DISPLAY", says: /listens on no network.*ask for spice-html5/ } as const;
+  const askDirect = (name: keyof typeof MACHINES) => () =>
+    deployment.getConsole(machines[name].uuid, { consoleType: "spice-direct" });
+  refuses("spice-direct, listen none", noNetwork, askDirect("none"));
+  refuses("spice-direct, listen socket", noNetwork, askDirect("socket"));
 
   const says = /no SPICE display; add <graphics type='spice'>/;
   refuses("no SPICE display", { answer: "NO_SPICE_DISPLAY", says }, () => deployment.getConsole(machines.vnc.uuid));

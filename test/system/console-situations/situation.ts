@@ -20,6 +20,7 @@ const STATUS = {
   CONSOLE_TYPE_INVALID: { code: status.INVALID_ARGUMENT, retry: false },
   SPICE_DISABLED: { code: status.FAILED_PRECONDITION, retry: false },
   NO_SPICE_DISPLAY: { code: status.FAILED_PRECONDITION, retry: false },
+  NO_NETWORK_DISPLAY: { code: status.FAILED_PRECONDITION, retry: false },
   INSTANCE_NOT_FOUND: { code: status.NOT_FOUND, retry: false },
   INSTANCE_NOT_READY: { code: status.FAILED_PRECONDITION, retry: false },
   INSTANCE_BUSY: { code: status.FAILED_PRECONDITION, retry: false },

@@ -44,6 +44,14 @@ describe("loadControllerConfig", () => {
     expect(load({ [name]: JSON.stringify(servers) })).to.have.deep.nested.property("cache.memcache_servers", servers);
   });
 
+  it("refuses Nova's bare host names as origins and says what to write", () => {
+    const name = "SPICEGATE_CONSOLE__ALLOWED_ORIGINS";
+    expect(() => load({ [name]: "[dashboard.example]" })).to.throw("write https://dashboard.example (or http://)");
+    expect(() => load({ [name]: "['dashboard.example:8443']" })).to.throw("write https://dashboard.example:8443");
+    expect(() => load({ [name]: "['https://dashboard.example/']" })).to.throw("without a path");
+    load({ [name]: "['https://dashboard.example']" });
+  });
+
   it("says which password file cannot be read", () => {
     expect(() => load({ SPICEGATE_DATABASE__PASSWORD_FILE: "/missing" })).to.throw("database.password_file: ENOENT");
   });

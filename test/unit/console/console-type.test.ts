@@ -9,10 +9,14 @@ describe("parseConsoleType", () => {
     expect(parseConsoleType("")).to.equal("spice-html5");
   });
 
-  it("refuses every other type and says which one is there", () => {
-    for (const type of ["spice-direct", "novnc", "serial", "SPICE-HTML5", " spice-html5"]) {
+  it("takes spice-direct", () => {
+    expect(parseConsoleType("spice-direct")).to.equal("spice-direct");
+  });
+
+  it("refuses every other type and says which ones are there", () => {
+    for (const type of ["novnc", "serial", "SPICE-HTML5", " spice-html5"]) {
       expect(() => parseConsoleType(type))
-        .to.throw(ServiceError, 'use "spice-html5"')
+        .to.throw(ServiceError, 'use "spice-html5" or "spice-direct"')
         .that.deep.includes({ reason: "CONSOLE_TYPE_INVALID", metadata: { console_type: type } });
     }
   });

@@ -89,7 +89,10 @@ class World {
       },
       legacy: { issued: (hash, console) => Promise.resolve(void this.legacy.push({ hash, ...console })) },
       instances: { recordFault: (fault) => void this.faults.push(fault) },
-      baseUrl: "http://proxy/console",
+      urls: {
+        "spice-html5": { baseUrl: "http://proxy/console", tokenIn: "fragment" },
+        "spice-direct": { baseUrl: "http://native/nova", tokenIn: "query" },
+      },
       ttlSeconds: 600,
       log: silentLog,
     });
@@ -157,6 +160,35 @@ describe("GetSpiceConsole", () => {
         actor: { subject: "alice", projectId: "p1", requestId: "req-1", clientAddress: "127.0.0.1" },
       },
     ]);
+    expect(world.faults).to.deep.equal([]);
+  });
+
+  it("gives a native proxy its own URL, and stores whose it is", async () => {
+    for (const listen of [ListenKind.LISTEN_KIND_ADDRESS, ListenKind.LISTEN_KIND_NETWORK]) {
+      world.answer = { ...ENDPOINT, listen };
+      expect(await world.ask("spice-direct")).to.deep.equal({
+        url: "http://native/nova?token=secret",
+        consoleType: "spice-direct",
+        expiresAt: EXPIRES,
+      });
+      const row = { consoleType: "spice-direct", accessUrlBase: "http://native/nova", tlsPort: 5901 };
+      expect(world.authorized.at(-1)).to.deep.include(row);
+    }
+  });
+
+  it("refuses a native proxy what it cannot dial, stores nothing, and blames no host", async () => {
+    const { LISTEN_KIND_NONE, LISTEN_KIND_SOCKET, LISTEN_KIND_ADDRESS, LISTEN_KIND_UNSPECIFIED } = ListenKind;
+    const ways = [
+      { listen: LISTEN_KIND_NONE, port: 5900 },
+      { listen: LISTEN_KIND_SOCKET, port: 5900 },
+      { listen: LISTEN_KIND_UNSPECIFIED, port: 5900 },
+      { listen: LISTEN_KIND_ADDRESS, port: 0 },
+    ];
+    for (const way of ways) {
+      world.answer = { ...ENDPOINT, tlsPort: 0, ...way };
+      expect(await reason("spice-direct"), JSON.stringify(way)).to.equal("NO_NETWORK_DISPLAY");
+    }
+    expect(world.authorized).to.deep.equal([]);
     expect(world.faults).to.deep.equal([]);
   });
 

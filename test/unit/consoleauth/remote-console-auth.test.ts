@@ -15,6 +15,7 @@ import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import type { Role } from "../../../src/rpc/caller.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
+import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createCallMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
@@ -43,7 +44,8 @@ describe("RemoteConsoleAuth", () => {
         return roles;
       },
     };
-    const handlers = new UnaryHandlers({ caller, log: silentLog, metrics: createCallMetrics(createRegistry()) });
+    const callers = new LoopbackCallers({ trust_loopback: true, loopback_caller: caller });
+    const handlers = new UnaryHandlers({ callers, log: silentLog, metrics: createCallMetrics(createRegistry()) });
     const local = new LocalConsoleAuth({ store, ttlSeconds: 600 });
     const addServices = (grpc: Parameters<typeof addConsoleAuthService>[0]): void =>
       addConsoleAuthService(grpc, handlers, local);

@@ -4,11 +4,12 @@ import { howTo } from "../../../demo/how-to.js";
 
 const GRPC = "127.0.0.1:50051";
 const BUF = "npx buf curl --protocol grpc --http2-prior-knowledge";
+const REST = "http://127.0.0.1:8774/v2.1";
 const UUID = "3c1f1e0a-7b7f-4d4e-9d58-0a4c3e0d9a11";
 const URL = "http://127.0.0.1:6082/console#token=t";
 
 describe("howTo", () => {
-  const state = { grpc: GRPC, ca: null, token: "demo", host: "h", url: URL };
+  const state = { grpc: GRPC, rest: REST, ca: null, token: "demo", host: "h", url: URL };
   const lines = howTo({ ...state, instances: [{ uuid: UUID, name: "demo-tcp", url: URL }] }).split("\n");
   const trimmed = lines.map((line) => line.trim());
 
@@ -22,6 +23,12 @@ describe("howTo", () => {
       `grpcurl -plaintext -d '{"instance_uuid":"${UUID}"}' ${GRPC} ${method}`,
       `${BUF} -d '{"instance_uuid":"${UUID}"}' http://${GRPC}/${method}`,
     ]);
+  });
+
+  it("has a line for the client of OpenStack, which needs to be installed", () => {
+    const endpoint = `--os-auth-type admin_token --os-token demo --os-endpoint ${REST}`;
+    expect(trimmed).to.include(`openstack ${endpoint} console url show --spice demo-tcp`);
+    expect(lines.join("\n")).to.contain("where python3-openstackclient is installed");
   });
 
   it("has lines that list sessions and end one", () => {

@@ -7,8 +7,10 @@ import { dirname, join } from "node:path";
 import { Registry } from "prom-client";
 import type {
   OpenedSession,
+  PresentedUrl,
   Redeeming,
   SessionStatus,
+  TokenEntrance,
   ViewerChannel,
   ViewerContext,
   ViewerSessions,
@@ -98,6 +100,19 @@ export class FakeViewers implements Redeeming, ViewerSessions {
   }
 }
 
+/** Lets in whoever brings the token "good". */
+export class FakeEntrance implements TokenEntrance {
+  readonly entered: PresentedUrl[] = [];
+  readonly contexts: ViewerContext[] = [];
+
+  openChannel(url: PresentedUrl, context: ViewerContext): Promise<ViewerChannel> {
+    this.entered.push(url);
+    this.contexts.push(context);
+    if (url.token !== "good") return Promise.reject(new ServiceError("TOKEN_INVALID", "there is no such token"));
+    return Promise.resolve(new FakeChannel() as unknown as ViewerChannel);
+  }
+}
+
 export const PAGE = {
   "index.html": "<!doctype html><title>console</title>",
   "page.js": `export const page = ${JSON.stringify("x".repeat(2_000))};\n`,
@@ -106,12 +121,12 @@ export const PAGE = {
   "icons/logo.svg": "<svg/>",
 };
 
-/** A built page in a folder of its own. */
+/** A built page, or other files, in a folder of its own. */
 export class PageFolder implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "spicegate-page-"));
 
-  constructor() {
-    for (const [name, text] of Object.entries(PAGE)) {
+  constructor(files: Readonly<Record<string, string>> = PAGE) {
+    for (const [name, text] of Object.entries(files)) {
       mkdirSync(dirname(join(this.path, name)), { recursive: true });
       writeFileSync(join(this.path, name), text);
     }

@@ -7,6 +7,8 @@ import { SessionServiceClient, SessionServiceService } from "../../../proto/gen/
 import { WATCHER_READS_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
+import type { Caller } from "../../../src/rpc/caller.js";
+import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
@@ -21,6 +23,7 @@ const STEP: WatchSessionsResponse = { revision: 1n, event: { $case: "synced", sy
 
 describe("StreamHandlers", () => {
   let method: (context: RequestContext) => AsyncIterable<WatchSessionsResponse>;
+  let identity: { trust_loopback: boolean; loopback_caller: Caller };
   let clock: FakeClock;
   let fake: FakeLog;
   let handlers: StreamHandlers;
@@ -30,7 +33,12 @@ describe("StreamHandlers", () => {
   beforeEach(async () => {
     fake = new FakeLog();
     const caller = { subject: "tester", project: "p", roles: ["member" as const] };
-    const options = { caller, log: fake.log, metrics: createControllerMetrics(createRegistry()) };
+    identity = { trust_loopback: true, loopback_caller: caller };
+    const options = {
+      callers: new LoopbackCallers(identity),
+      log: fake.log,
+      metrics: createControllerMetrics(createRegistry()),
+    };
     clock = new FakeClock();
     handlers = new StreamHandlers(options, clock);
     const unused = new UnaryHandlers(options).handle("Unused", () => Promise.reject(new Error("unused")));
@@ -96,6 +104,15 @@ describe("StreamHandlers", () => {
       throw new ServiceError("LIMITED", "too slow");
     };
     expect(await outcome(client.watchSessions({ instanceUuid: "" }))).to.deep.equal({ messages: 1, reason: "LIMITED" });
+  });
+
+  it("refuses everybody where loopback is not trusted, before the method", async () => {
+    method = async function* () {
+      yield await Promise.resolve(STEP);
+    };
+    identity.trust_loopback = false;
+    const end = { messages: 0, reason: "UNAUTHENTICATED" };
+    expect(await outcome(client.watchSessions({ instanceUuid: "" }))).to.deep.equal(end);
   });
 
   it("tells the method when the caller goes away", async () => {

@@ -7,6 +7,7 @@ import { ConsoleServiceClient, ConsoleServiceService } from "../../../proto/gen/
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
+import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -26,8 +27,12 @@ describe("UnaryHandlers", () => {
   const registry = createRegistry();
   let lookup: (context: RequestContext) => Promise<LookupConsoleTokenResponse>;
   let onServerEnd: () => void;
+  const identity = {
+    trust_loopback: true,
+    loopback_caller: { subject: "tester", project: "p", roles: ["member" as const] },
+  };
   const handlers = new UnaryHandlers({
-    caller: { subject: "tester", project: "p", roles: ["member"] },
+    callers: new LoopbackCallers(identity),
     log: silentLog,
     metrics: createControllerMetrics(registry),
   });
@@ -79,6 +84,18 @@ describe("UnaryHandlers", () => {
     await call({ ms: 5_000, headers: { "x-request-id": "req-7" } });
     expect(seen[0]).to.deep.include({ requestId: "req-7", clientAddress: "127.0.0.1" });
     expect(seen[0]?.caller.subject).to.equal("tester");
+  });
+
+  it("refuses everybody where loopback is not trusted, before the method", async () => {
+    let called = false;
+    lookup = () => {
+      called = true;
+      return Promise.resolve(RESPONSE);
+    };
+    identity.trust_loopback = false;
+    const result = await call().finally(() => (identity.trust_loopback = true));
+    expect(result).to.have.nested.property("failure.reason", "UNAUTHENTICATED");
+    expect(called).to.equal(false);
   });
 
   it("makes a request id where the caller's is missing or unusable", async () => {

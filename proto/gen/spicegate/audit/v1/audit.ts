@@ -85,7 +85,7 @@ export interface AuditEvent {
   instanceUuid: string;
   /** The host. */
   host: string;
-  /** "spice-html5". */
+  /** "spice-html5" or "spice-direct". */
   consoleType: string;
   /** The session. */
   sessionId: string;

@@ -24,7 +24,7 @@ import { Timestamp } from "../../../google/protobuf/timestamp.js";
 export interface GetSpiceConsoleRequest {
   /** The instance's UUID in its canonical form of 36 characters; upper case is accepted and lowered. */
   instanceUuid: string;
-  /** "spice-html5" (also meant by an empty value). At most 32 characters. */
+  /** "spice-html5" (also meant by an empty value) or "spice-direct". At most 32 characters. */
   consoleType: string;
 }
 
@@ -498,9 +498,13 @@ export const ConsoleServiceService = {
    * opens it. The URL holds a secret: whoever has it can open the console once, until expires_at. A second call
    * issues another URL and leaves the first one usable.
    *
+   * A "spice-direct" URL leads to a native SPICE proxy (spice.spice_direct_proxy_base_url), with the token in its query.
+   * That proxy calls LookupConsoleToken and dials the display itself, so the display must listen on a network, else
+   * NO_NETWORK_DISPLAY. Such a token is never used up: it can be looked up until it expires.
+   *
    * Reasons: INVALID_ARGUMENT, CONSOLE_TYPE_INVALID, PERMISSION_DENIED, INSTANCE_NOT_FOUND, INSTANCE_NOT_READY,
-   * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, HOST_LACKS_SPICE, AGENT_UNAVAILABLE,
-   * AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING, LIMITED, CANCELLED.
+   * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, NO_NETWORK_DISPLAY, HOST_LACKS_SPICE,
+   * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING, LIMITED, CANCELLED.
    */
   getSpiceConsole: {
     path: "/spicegate.console.v1.ConsoleService/GetSpiceConsole" as const,
@@ -554,9 +558,13 @@ export interface ConsoleServiceServer extends UntypedServiceImplementation {
    * opens it. The URL holds a secret: whoever has it can open the console once, until expires_at. A second call
    * issues another URL and leaves the first one usable.
    *
+   * A "spice-direct" URL leads to a native SPICE proxy (spice.spice_direct_proxy_base_url), with the token in its query.
+   * That proxy calls LookupConsoleToken and dials the display itself, so the display must listen on a network, else
+   * NO_NETWORK_DISPLAY. Such a token is never used up: it can be looked up until it expires.
+   *
    * Reasons: INVALID_ARGUMENT, CONSOLE_TYPE_INVALID, PERMISSION_DENIED, INSTANCE_NOT_FOUND, INSTANCE_NOT_READY,
-   * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, HOST_LACKS_SPICE, AGENT_UNAVAILABLE,
-   * AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING, LIMITED, CANCELLED.
+   * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, NO_NETWORK_DISPLAY, HOST_LACKS_SPICE,
+   * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING, LIMITED, CANCELLED.
    */
   getSpiceConsole: handleUnaryCall<GetSpiceConsoleRequest, GetSpiceConsoleResponse>;
   /**
@@ -580,9 +588,13 @@ export interface ConsoleServiceClient extends Client {
    * opens it. The URL holds a secret: whoever has it can open the console once, until expires_at. A second call
    * issues another URL and leaves the first one usable.
    *
+   * A "spice-direct" URL leads to a native SPICE proxy (spice.spice_direct_proxy_base_url), with the token in its query.
+   * That proxy calls LookupConsoleToken and dials the display itself, so the display must listen on a network, else
+   * NO_NETWORK_DISPLAY. Such a token is never used up: it can be looked up until it expires.
+   *
    * Reasons: INVALID_ARGUMENT, CONSOLE_TYPE_INVALID, PERMISSION_DENIED, INSTANCE_NOT_FOUND, INSTANCE_NOT_READY,
-   * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, HOST_LACKS_SPICE, AGENT_UNAVAILABLE,
-   * AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING, LIMITED, CANCELLED.
+   * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, NO_NETWORK_DISPLAY, HOST_LACKS_SPICE,
+   * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING, LIMITED, CANCELLED.
    */
   getSpiceConsole(
     request: GetSpiceConsoleRequest,

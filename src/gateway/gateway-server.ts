@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The entrance for clients of Nova: its REST API, as far as consoles need it, over the use cases that gRPC has too.
+import { HttpRequests } from "../http/http-requests.js";
+import { HttpServer } from "../http/http-server.js";
+import { TrustedProxies } from "../http/trusted-proxies.js";
+import type { Part } from "../lib/lifecycle.js";
+import { GATEWAY_REQUEST_MS, MAX_GATEWAY_BODY_BYTES } from "../lib/limits.js";
+import type { Address } from "../lib/listen-address.js";
+import type { Log } from "../lib/log.js";
+import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
+import type { LoopbackCallers } from "../rpc/loopback-callers.js";
+import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
+import type { GatewayRoutesOptions } from "./gateway-routes.js";
+import { gatewayRoutes } from "./gateway-routes.js";
+import { NovaCalls } from "./nova-calls.js";
+import { faultBody } from "./nova-fault.js";
+
+/** What the gateway is made from. */
+export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls" | "requests"> {
+  readonly listen: Address;
+  readonly callers: LoopbackCallers;
+  /** The setting proxy.trusted_proxies. */
+  readonly trustedProxies: readonly string[];
+  readonly log: Log;
+  readonly metrics: Pick<ControllerMetrics, "gatewaySeconds">;
+  /** From a request's first byte to its last, if not as usual; milliseconds. */
+  readonly requestMs?: number;
+}
+
+/** Nova's names of a request in its answers, and the one that is in the log and the audit. */
+const REQUEST_IDS = {
+  headers: ["x-openstack-request-id", "x-compute-request-id", REQUEST_ID_HEADER],
+  prefix: "req-",
+};
+/** Console URLs and what tokens stand for are nothing to keep. */
+const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" };
+
+/** Serves clients of Nova. Stop refuses what is new with DRAINING and lets requests that run finish: it always ends. */
+export class GatewayServer implements Part {
+  readonly #server: HttpServer;
+
+  constructor(options: GatewayServerOptions) {
+    const { listen, callers, trustedProxies, log, metrics, requestMs, ...useCases } = options;
+    const proxies = new TrustedProxies(trustedProxies);
+    const seconds = metrics.gatewaySeconds;
+    const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: false, log, seconds });
+    const calls = new NovaCalls({ requests, callers, draining: () => this.#server.stopping });
+    this.#server = new HttpServer({
+      name: "gateway",
+      listen,
+      routes: () => gatewayRoutes({ ...useCases, calls, requests }),
+      requests,
+      problemBody: faultBody,
+      headers: HEADERS,
+      maxBodyBytes: MAX_GATEWAY_BODY_BYTES,
+      log,
+      requestMs,
+      finishMs: GATEWAY_REQUEST_MS,
+    });
+  }
+
+  /** The port it listens on, of use where the setting was 0. */
+  get port(): number {
+    return this.#server.port;
+  }
+
+  start(): Promise<void> {
+    return this.#server.start();
+  }
+
+  /** A second call waits for the first. */
+  stop(): Promise<void> {
+    return this.#server.stop();
+  }
+}

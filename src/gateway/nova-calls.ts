@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must hold before a use case is asked, and what it is then told: who calls, in which version, from where.
+import type { FastifyRequest, onRequestHookHandler } from "fastify";
+import type { IncomingMessage } from "node:http";
+import { HttpProblem } from "../http/http-problem.js";
+import type { HttpRequest, HttpRequests } from "../http/http-requests.js";
+import { GATEWAY_REQUEST_MS } from "../lib/limits.js";
+import { isLoopback } from "../lib/listen-address.js";
+import { ServiceError } from "../lib/service-error.js";
+import type { Caller } from "../rpc/caller.js";
+import type { LoopbackCallers } from "../rpc/loopback-callers.js";
+import { requireSomebody } from "../rpc/loopback-callers.js";
+import type { RequestContext } from "../rpc/request-context.js";
+import type { Microversion } from "./microversion.js";
+import { requestedVersion, VARY_HEADERS, versionHeaders } from "./microversion.js";
+
+/** A request that may be answered. */
+export interface NovaCall {
+  readonly version: Microversion;
+  readonly context: RequestContext;
+}
+
+/** What calls are let in by. */
+export interface NovaCallsOptions {
+  readonly requests: HttpRequests;
+  readonly callers: LoopbackCallers;
+  /** Whether this controller is stopping. */
+  readonly draining: () => boolean;
+}
+
+/** Lets calls in, before their bodies are read, and remembers what is known of them. */
+export class NovaCalls {
+  readonly #options: NovaCallsOptions;
+  readonly #known = new WeakMap<IncomingMessage, NovaCall>();
+
+  constructor(options: NovaCallsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Refuses with DRAINING, then who is not known (401), then the version (400, 406), then the project of the address
+   * (400): the order of Nova, where identity is checked before the API is reached.
+   */
+  readonly guard: onRequestHookHandler = (request, reply, done) => {
+    if (this.#options.draining()) {
+      throw new ServiceError("DRAINING", "this controller is stopping; ask again, another one answers");
+    }
+    const known = this.#options.requests.of(request.raw);
+    void reply.headers(VARY_HEADERS);
+    const caller = this.#identify(request, known);
+    const version = requestedVersion(request.headers);
+    void reply.headers(versionHeaders(version));
+    requireOwnProject(request, caller);
+    this.#known.set(request.raw, { version, context: contextOf(known, caller) });
+    done();
+  };
+
+  /** What is known of a request that the guard has let in. */
+  of(request: FastifyRequest): NovaCall {
+    const call = this.#known.get(request.raw);
+    if (!call) throw new Error("a route without its guard");
+    return call;
+  }
+
+  #identify(request: FastifyRequest, known: HttpRequest): Caller {
+    if (!hasToken(request)) throw unauthorized("the request brings no X-Auth-Token");
+    if (!isLoopbackHost(known.host))
+      throw unauthorized("callers on this machine must address it as 127.0.0.1 or localhost");
+    const caller = this.#options.callers.at(known.clientAddress);
+    known.subject = caller.subject;
+    try {
+      requireSomebody(caller);
+    } catch (error) {
+      throw unauthorized(error instanceof Error ? error.message : "");
+    }
+    return caller;
+  }
+}
+
+/** What the token says is not looked at: there is nothing to check it against. */
+function hasToken({ headers }: FastifyRequest): boolean {
+  const bearer = /^bearer +(.*)$/i.exec(headers.authorization ?? "")?.[1];
+  return [headers["x-auth-token"], bearer].some((token) => typeof token === "string" && token.trim() !== "");
+}
+
+function unauthorized(message: string): HttpProblem {
+  const headers = { "www-authenticate": 'Bearer realm="spicegate"' };
+  return new HttpProblem(401, "UNAUTHENTICATED", message, { headers });
+}
+
+/**
+ * A page that a browser on this machine has open can have its own name resolve to this machine, and then send any
+ * header here: who is known by the address alone must not have come by such a name.
+ */
+function isLoopbackHost(host: string): boolean {
+  return isLoopback(host.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1"));
+}
+
+/** Addresses may name a project, which must then be the caller's; a caller without one may name any. */
+function requireOwnProject(request: FastifyRequest, { project }: Caller): void {
+  const { project: named } = request.params as { readonly project?: string };
+  if (named === undefined || project === "" || named === project) return;
+  throw new HttpProblem(400, "INVALID_ARGUMENT", "the project in the address is not that of the token");
+}
+
+function contextOf(known: HttpRequest, caller: Caller): RequestContext {
+  const { requestId, clientAddress, signal, startedAt } = known;
+  const remainingMs = (): number => startedAt + GATEWAY_REQUEST_MS - performance.now();
+  return { caller, requestId, clientAddress, signal, remainingMs };
+}

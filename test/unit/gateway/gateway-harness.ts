@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { connect } from "node:net";
+import { Registry } from "prom-client";
+import type { ConsoleRequest, IssuedConsole } from "../../../src/console/get-spice-console.js";
+import type { Page, PageRequest } from "../../../src/db/page-token.js";
+import type { GatewayServerOptions } from "../../../src/gateway/gateway-server.js";
+import { GatewayServer } from "../../../src/gateway/gateway-server.js";
+import type { Instance, InstanceFilters } from "../../../src/instances/instance.js";
+import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
+import type { RequestContext } from "../../../src/rpc/request-context.js";
+import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
+import type { ConsoleTarget } from "../../../src/tokens/console-token-store.js";
+import { FakeLog } from "../../fakes/fake-log.js";
+import { RestClient } from "../../harness/rest-client.js";
+import { anInstance, UUID } from "./instance.js";
+
+export const CALLER = { subject: "tester", project: "", roles: ["admin" as const] };
+export const URL = "http://proxy.example/console#token=t";
+
+/** The use cases, each of which a test can replace, and what they were asked. */
+export class FakeUseCases {
+  readonly consoles: ConsoleRequest[] = [];
+  readonly lists: { readonly filters: InstanceFilters; readonly page: PageRequest }[] = [];
+  readonly lookups: string[] = [];
+  readonly contexts: RequestContext[] = [];
+  instances: readonly Instance[] = [anInstance()];
+  nextPageToken = "";
+  target: ConsoleTarget = {
+    instanceUuid: UUID,
+    consoleType: "spice-html5",
+    host: "127.0.0.1",
+    port: 5900,
+    tlsPort: undefined,
+    internalAccessPath: undefined,
+  };
+  issue = (): Promise<IssuedConsole> =>
+    Promise.resolve({ url: URL, consoleType: "spice-html5", expiresAt: new Date(0) });
+
+  readonly getSpiceConsole = {
+    execute: (request: ConsoleRequest, context: RequestContext): Promise<IssuedConsole> => {
+      this.consoles.push(request);
+      this.contexts.push(context);
+      return this.issue();
+    },
+  };
+
+  readonly lookupConsoleToken = {
+    execute: (token: string): Promise<ConsoleTarget> => {
+      this.lookups.push(token);
+      return Promise.resolve(this.target);
+    },
+  };
+
+  readonly inventory = {
+    listInstances: (filters: InstanceFilters, page: PageRequest): Promise<Page<Instance>> => {
+      this.lists.push({ filters, page });
+      return Promise.resolve({ items: this.instances, nextPageToken: this.nextPageToken });
+    },
+    getInstance: (): Promise<{ instance: Instance; faults: readonly never[] }> =>
+      Promise.resolve({ instance: anInstance(), faults: [] }),
+  };
+}
+
+/** A gateway on a port of its own, over fake use cases. */
+export class GatewayUnderTest {
+  readonly useCases = new FakeUseCases();
+  readonly fake = new FakeLog();
+  readonly registry = new Registry();
+  readonly server: GatewayServer;
+  #rest: RestClient | undefined;
+
+  constructor(more: Partial<GatewayServerOptions> = {}) {
+    this.server = new GatewayServer({
+      getSpiceConsole: this.useCases.getSpiceConsole,
+      lookupConsoleToken: this.useCases.lookupConsoleToken,
+      inventory: this.useCases.inventory,
+      listen: { host: "127.0.0.1", port: 0 },
+      callers: new LoopbackCallers({ trust_loopback: true, loopback_caller: CALLER }),
+      trustedProxies: [],
+      log: this.fake.log,
+      metrics: createControllerMetrics(this.registry),
+      ...more,
+    });
+  }
+
+  async start(): Promise<this> {
+    await this.server.start();
+    this.#rest = new RestClient(this.address);
+    return this;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.server.port}`;
+  }
+
+  get rest(): RestClient {
+    if (!this.#rest) throw new Error("not started");
+    return this.#rest;
+  }
+
+  /** Sends bytes on a connection of their own and returns all that comes back until it ends. */
+  async raw(bytes: string): Promise<string> {
+    const socket = await this.connect();
+    socket.write(bytes);
+    let text = "";
+    socket.setEncoding("latin1").on("data", (data: string) => (text += data));
+    await once(socket, "close");
+    return text;
+  }
+
+  async connect(): Promise<Socket> {
+    const socket = connect({ port: this.server.port, host: "127.0.0.1" });
+    await once(socket, "connect");
+    return socket;
+  }
+}
