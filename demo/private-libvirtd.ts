@@ -10,7 +10,7 @@ import { ChildProgram } from "./child-program.js";
 import type { PortBlock } from "./ports.js";
 import { reservePortBlock } from "./ports.js";
 import { createRunFolder, removeRunFolder } from "./run-folder.js";
-import { giveTo, hypervisorUser, makeFolderFor } from "./service-user.js";
+import { giveTo, makeFolderFor, serviceUser } from "./service-user.js";
 import { makeSpiceCertificate } from "./spice-certificate.js";
 
 /** What may be chosen. */
@@ -40,7 +40,6 @@ export class PrivateLibvirtd implements Part {
   #folder: string | undefined;
   #ports: PortBlock | undefined;
   #daemon: ChildProgram | undefined;
-  #kvm = false;
 
   constructor(options: PrivateLibvirtdOptions = {}) {
     this.#options = options;
@@ -53,7 +52,7 @@ export class PrivateLibvirtd implements Part {
     await this.#daemon.start();
     // The first question makes libvirt try out each QEMU, for some seconds; better now than under somebody's deadline.
     if (first) this.#options.progress?.("libvirt tries out what QEMU can do; that takes a few seconds");
-    this.#kvm = (await this.virsh("capabilities")).includes("<domain type='kvm'");
+    await this.virsh("capabilities");
   }
 
   async stop(): Promise<void> {
@@ -86,11 +85,6 @@ export class PrivateLibvirtd implements Part {
     return this.#daemon;
   }
 
-  /** Whether guests can use KVM; else they are emulated. */
-  get kvm(): boolean {
-    return this.#kvm;
-  }
-
   /** Sends a signal to the daemon alone; guests go on. */
   kill(signal: NodeJS.Signals): void {
     this.#daemon?.kill(signal);
@@ -114,7 +108,7 @@ export class PrivateLibvirtd implements Part {
   /** Puts a disk image where a guest can read it, and returns its path. */
   async addImage(name: string, content: Buffer): Promise<string> {
     const file = join(this.folder, "images", basename(name));
-    const user = hypervisorUser();
+    const user = serviceUser();
     await writeFile(file, content, { mode: 0o600 });
     if ("uid" in user) await chown(file, user.uid, user.gid);
     return file;
@@ -124,7 +118,7 @@ export class PrivateLibvirtd implements Part {
     const folder = createRunFolder();
     try {
       checkSocketPath(folder);
-      const user = hypervisorUser();
+      const user = serviceUser();
       for (const name of ["home", "images", "tls", ...XDG_FOLDERS]) await makeFolderFor(user, join(folder, name));
       this.#ports = await reservePortBlock();
       await writeConfig(folder, this.#ports, this.#options.spiceTls === true);
@@ -151,7 +145,7 @@ export class PrivateLibvirtd implements Part {
         XDG_DATA_HOME: join(folder, "data"),
         XDG_RUNTIME_DIR: join(folder, "run"),
       },
-      user: hypervisorUser(),
+      user: serviceUser(),
       ready: () => accepts(join(folder, "run/libvirt/libvirt-sock")),
       // It has nothing to save, and with a stopped guest it may take its time.
       stopSteps: [{ signal: "SIGTERM", ms: 2_000 }],
