@@ -9,6 +9,7 @@ import type { Part } from "../src/lib/lifecycle.js";
 import { ChildProgram } from "./child-program.js";
 import type { PortBlock } from "./ports.js";
 import { reservePortBlock } from "./ports.js";
+import { bringCapabilities, keepCapabilities, KEPT_CAPABILITIES } from "./qemu-capabilities.js";
 import { createRunFolder, removeRunFolder } from "./run-folder.js";
 import { giveTo, makeFolderFor, serviceUser } from "./service-user.js";
 import { makeSpiceCertificate } from "./spice-certificate.js";
@@ -19,6 +20,8 @@ export interface PrivateLibvirtdOptions {
   readonly logFile?: string;
   /** Lets machines have TLS displays, with a certificate made for it (needs openssl). */
   readonly spiceTls?: boolean;
+  /** Where what it finds out about QEMU is kept for the next one, if not as usual. */
+  readonly capabilities?: string;
   /** Told what takes long. */
   readonly progress?: (text: string) => void;
 }
@@ -50,9 +53,7 @@ export class PrivateLibvirtd implements Part {
     this.#folder ??= await this.#createFolders();
     this.#daemon ??= this.#createDaemon(this.#folder);
     await this.#daemon.start();
-    // The first question makes libvirt try out each QEMU, for some seconds; better now than under somebody's deadline.
-    if (first) this.#options.progress?.("libvirt tries out what QEMU can do; that takes a few seconds");
-    await this.virsh("capabilities");
+    if (first) await this.#tryQemu(this.#folder);
   }
 
   async stop(): Promise<void> {
@@ -114,6 +115,18 @@ export class PrivateLibvirtd implements Part {
     return file;
   }
 
+  /** The first question makes libvirt try out each QEMU it knows nothing of; better now than under somebody's deadline. */
+  async #tryQemu(folder: string): Promise<void> {
+    this.#options.progress?.("libvirt tries out what QEMU can do; the first time that takes a few seconds");
+    await this.virsh("capabilities");
+    // Not being able to keep it costs the next one these seconds.
+    await keepCapabilities(join(folder, "cache"), this.#kept).catch(() => undefined);
+  }
+
+  get #kept(): string {
+    return this.#options.capabilities ?? KEPT_CAPABILITIES;
+  }
+
   async #createFolders(): Promise<string> {
     const folder = createRunFolder();
     try {
@@ -123,7 +136,8 @@ export class PrivateLibvirtd implements Part {
       this.#ports = await reservePortBlock();
       await writeConfig(folder, this.#ports, this.#options.spiceTls === true);
       if (this.#options.spiceTls === true) await makeSpiceCertificate(join(folder, "tls"));
-      for (const name of ["config", "tls"]) await giveTo(user, join(folder, name));
+      await bringCapabilities(this.#kept, join(folder, "cache"));
+      for (const name of ["config", "cache", "tls"]) await giveTo(user, join(folder, name));
       return folder;
     } catch (error) {
       await removeRunFolder(folder);
