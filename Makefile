@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 
 BIN := node_modules/.bin
 MOCHA := $(BIN)/mocha
-# Test files that run at the same time, each in a process of mocha; those that want the machine for themselves do not.
+# What runs at the same time: checks, and test files but for those that want the machine for themselves.
 JOBS ?= $(shell nproc)
 MOCHA_TOGETHER := $(MOCHA) --parallel --jobs $(JOBS) --ignore 'dist/test/**/*.alone.test.js'
 SOURCES := $(shell find src agent proto/gen migrations test demo docs -name '*.ts' 2>/dev/null) tsconfig.json
@@ -88,7 +88,9 @@ clean: ## Remove what was built
 .PHONY: check
 check: install ## Format, lint, types, import ranks, protocols, generated files; leaves the tree as it was
 	@before=$$($(TREE_HASH)); \
-	$(MAKE) --no-print-directory format generate typecheck lint deps proto-lint proto-breaking docs; \
+	$(MAKE) --no-print-directory format generate; \
+	$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target typecheck lint deps proto-lint proto-breaking; \
+	$(MAKE) --no-print-directory docs; \
 	after=$$($(TREE_HASH)); \
 	if [ "$$before" != "$$after" ]; then \
 	  git status --short; \
