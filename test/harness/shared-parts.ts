@@ -11,12 +11,10 @@ export function stopAtEnd(stop: () => Promise<void>): void {
   stops.push(stop);
 }
 
-/** Mocha calls this before the first test, in its main process, since .mocharc.json names this file. */
-export async function mochaGlobalSetup(): Promise<void> {
-  await sweepRunFolders();
-}
-
-/** Mocha calls this in the same process after the last test, when its workers have left. */
+/**
+ * Mocha calls this after the last test, in its main process and when its workers have left, since .mocharc.json names
+ * this file.
+ */
 export async function mochaGlobalTeardown(): Promise<void> {
   await Promise.all(stops.map((stop) => stop()));
   await sweepRunFolders();
