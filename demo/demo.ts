@@ -140,8 +140,7 @@ export class Demo implements Part {
       this.#goOn();
       machines.push(await defineAndStart(this.#libvirtd, { name, displays: [display], owner: { ...OWNER, name } }));
     }
-    const how = this.#libvirtd.kvm ? "with KVM" : "emulated, since KVM cannot be used here";
-    this.#options.progress(`machines run, ${how}`);
+    this.#options.progress("machines run");
     return machines;
   }
 

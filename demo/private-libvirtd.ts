@@ -9,8 +9,9 @@ import type { Part } from "../src/lib/lifecycle.js";
 import { ChildProgram } from "./child-program.js";
 import type { PortBlock } from "./ports.js";
 import { reservePortBlock } from "./ports.js";
+import { bringCapabilities, keepCapabilities, KEPT_CAPABILITIES } from "./qemu-capabilities.js";
 import { createRunFolder, removeRunFolder } from "./run-folder.js";
-import { giveTo, hypervisorUser, makeFolderFor } from "./service-user.js";
+import { giveTo, makeFolderFor, serviceUser } from "./service-user.js";
 import { makeSpiceCertificate } from "./spice-certificate.js";
 
 /** What may be chosen. */
@@ -19,6 +20,8 @@ export interface PrivateLibvirtdOptions {
   readonly logFile?: string;
   /** Lets machines have TLS displays, with a certificate made for it (needs openssl). */
   readonly spiceTls?: boolean;
+  /** Where what it finds out about QEMU is kept for the next one, if not as usual. */
+  readonly capabilities?: string;
   /** Told what takes long. */
   readonly progress?: (text: string) => void;
 }
@@ -40,7 +43,6 @@ export class PrivateLibvirtd implements Part {
   #folder: string | undefined;
   #ports: PortBlock | undefined;
   #daemon: ChildProgram | undefined;
-  #kvm = false;
 
   constructor(options: PrivateLibvirtdOptions = {}) {
     this.#options = options;
@@ -51,9 +53,7 @@ export class PrivateLibvirtd implements Part {
     this.#folder ??= await this.#createFolders();
     this.#daemon ??= this.#createDaemon(this.#folder);
     await this.#daemon.start();
-    // The first question makes libvirt try out each QEMU, for some seconds; better now than under somebody's deadline.
-    if (first) this.#options.progress?.("libvirt tries out what QEMU can do; that takes a few seconds");
-    this.#kvm = (await this.virsh("capabilities")).includes("<domain type='kvm'");
+    if (first) await this.#tryQemu(this.#folder);
   }
 
   async stop(): Promise<void> {
@@ -86,11 +86,6 @@ export class PrivateLibvirtd implements Part {
     return this.#daemon;
   }
 
-  /** Whether guests can use KVM; else they are emulated. */
-  get kvm(): boolean {
-    return this.#kvm;
-  }
-
   /** Sends a signal to the daemon alone; guests go on. */
   kill(signal: NodeJS.Signals): void {
     this.#daemon?.kill(signal);
@@ -114,22 +109,35 @@ export class PrivateLibvirtd implements Part {
   /** Puts a disk image where a guest can read it, and returns its path. */
   async addImage(name: string, content: Buffer): Promise<string> {
     const file = join(this.folder, "images", basename(name));
-    const user = hypervisorUser();
+    const user = serviceUser();
     await writeFile(file, content, { mode: 0o600 });
     if ("uid" in user) await chown(file, user.uid, user.gid);
     return file;
+  }
+
+  /** The first question makes libvirt try out each QEMU it knows nothing of; better now than under somebody's deadline. */
+  async #tryQemu(folder: string): Promise<void> {
+    this.#options.progress?.("libvirt tries out what QEMU can do; the first time that takes a few seconds");
+    await this.virsh("capabilities");
+    // Not being able to keep it costs the next one these seconds.
+    await keepCapabilities(join(folder, "cache"), this.#kept).catch(() => undefined);
+  }
+
+  get #kept(): string {
+    return this.#options.capabilities ?? KEPT_CAPABILITIES;
   }
 
   async #createFolders(): Promise<string> {
     const folder = createRunFolder();
     try {
       checkSocketPath(folder);
-      const user = hypervisorUser();
+      const user = serviceUser();
       for (const name of ["home", "images", "tls", ...XDG_FOLDERS]) await makeFolderFor(user, join(folder, name));
       this.#ports = await reservePortBlock();
       await writeConfig(folder, this.#ports, this.#options.spiceTls === true);
       if (this.#options.spiceTls === true) await makeSpiceCertificate(join(folder, "tls"));
-      for (const name of ["config", "tls"]) await giveTo(user, join(folder, name));
+      await bringCapabilities(this.#kept, join(folder, "cache"));
+      for (const name of ["config", "cache", "tls"]) await giveTo(user, join(folder, name));
       return folder;
     } catch (error) {
       await removeRunFolder(folder);
@@ -151,7 +159,7 @@ export class PrivateLibvirtd implements Part {
         XDG_DATA_HOME: join(folder, "data"),
         XDG_RUNTIME_DIR: join(folder, "run"),
       },
-      user: hypervisorUser(),
+      user: serviceUser(),
       ready: () => accepts(join(folder, "run/libvirt/libvirt-sock")),
       // It has nothing to save, and with a stopped guest it may take its time.
       stopSteps: [{ signal: "SIGTERM", ms: 2_000 }],
