@@ -140,7 +140,8 @@ export class Demo implements Part {
       this.#goOn();
       machines.push(await defineAndStart(this.#libvirtd, { name, displays: [display], owner: { ...OWNER, name } }));
     }
-    this.#options.progress("machines run");
+    const how = this.#libvirtd.kvm ? "with KVM" : "emulated, since KVM cannot be used here";
+    this.#options.progress(`machines run, ${how}`);
     return machines;
   }
 

@@ -11,7 +11,7 @@ import type { PortBlock } from "./ports.js";
 import { reservePortBlock } from "./ports.js";
 import { bringCapabilities, keepCapabilities, KEPT_CAPABILITIES } from "./qemu-capabilities.js";
 import { createRunFolder, removeRunFolder } from "./run-folder.js";
-import { giveTo, makeFolderFor, serviceUser } from "./service-user.js";
+import { giveTo, hypervisorUser, makeFolderFor } from "./service-user.js";
 import { makeSpiceCertificate } from "./spice-certificate.js";
 
 /** What may be chosen. */
@@ -20,6 +20,8 @@ export interface PrivateLibvirtdOptions {
   readonly logFile?: string;
   /** Lets machines have TLS displays, with a certificate made for it (needs openssl). */
   readonly spiceTls?: boolean;
+  /** Emulates guests even where they could use KVM, which inside a virtual machine spends seconds on a BIOS. */
+  readonly emulated?: boolean;
   /** Where what it finds out about QEMU is kept for the next one, if not as usual. */
   readonly capabilities?: string;
   /** Told what takes long. */
@@ -43,6 +45,7 @@ export class PrivateLibvirtd implements Part {
   #folder: string | undefined;
   #ports: PortBlock | undefined;
   #daemon: ChildProgram | undefined;
+  #kvm = false;
 
   constructor(options: PrivateLibvirtdOptions = {}) {
     this.#options = options;
@@ -86,6 +89,11 @@ export class PrivateLibvirtd implements Part {
     return this.#daemon;
   }
 
+  /** Whether guests use KVM; else they are emulated. */
+  get kvm(): boolean {
+    return this.#kvm;
+  }
+
   /** Sends a signal to the daemon alone; guests go on. */
   kill(signal: NodeJS.Signals): void {
     this.#daemon?.kill(signal);
@@ -109,7 +117,7 @@ export class PrivateLibvirtd implements Part {
   /** Puts a disk image where a guest can read it, and returns its path. */
   async addImage(name: string, content: Buffer): Promise<string> {
     const file = join(this.folder, "images", basename(name));
-    const user = serviceUser();
+    const user = hypervisorUser();
     await writeFile(file, content, { mode: 0o600 });
     if ("uid" in user) await chown(file, user.uid, user.gid);
     return file;
@@ -118,7 +126,8 @@ export class PrivateLibvirtd implements Part {
   /** The first question makes libvirt try out each QEMU it knows nothing of; better now than under somebody's deadline. */
   async #tryQemu(folder: string): Promise<void> {
     this.#options.progress?.("libvirt tries out what QEMU can do; the first time that takes a few seconds");
-    await this.virsh("capabilities");
+    const canUseKvm = (await this.virsh("capabilities")).includes("<domain type='kvm'");
+    this.#kvm = canUseKvm && this.#options.emulated !== true;
     // Not being able to keep it costs the next one these seconds.
     await keepCapabilities(join(folder, "cache"), this.#kept).catch(() => undefined);
   }
@@ -131,7 +140,7 @@ export class PrivateLibvirtd implements Part {
     const folder = createRunFolder();
     try {
       checkSocketPath(folder);
-      const user = serviceUser();
+      const user = hypervisorUser();
       for (const name of ["home", "images", "tls", ...XDG_FOLDERS]) await makeFolderFor(user, join(folder, name));
       this.#ports = await reservePortBlock();
       await writeConfig(folder, this.#ports, this.#options.spiceTls === true);
@@ -159,7 +168,7 @@ export class PrivateLibvirtd implements Part {
         XDG_DATA_HOME: join(folder, "data"),
         XDG_RUNTIME_DIR: join(folder, "run"),
       },
-      user: serviceUser(),
+      user: hypervisorUser(),
       ready: () => accepts(join(folder, "run/libvirt/libvirt-sock")),
       // It has nothing to save, and with a stopped guest it may take its time.
       stopSteps: [{ signal: "SIGTERM", ms: 2_000 }],

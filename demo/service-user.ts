@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { chown, lchown, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -12,6 +12,17 @@ export function serviceUser(): ServiceUser {
   const [, uid, gid] = /^nobody:[^:]*:(\d+):(\d+):/m.exec(readFileSync("/etc/passwd", "utf8")) ?? [];
   if (uid === undefined) throw new Error("running as root needs the user nobody, and /etc/passwd has none");
   return { uid: Number(uid), gid: Number(gid) };
+}
+
+/**
+ * The same user with the group that may use KVM, where there is one. Root's own group is no such group: what it may
+ * open is not for nobody. The machine's permissions are left as they are.
+ */
+export function hypervisorUser(): ServiceUser {
+  const user = serviceUser();
+  const kvm = statSync("/dev/kvm", { throwIfNoEntry: false });
+  const groupMayUse = kvm !== undefined && kvm.gid !== 0 && (kvm.mode & 0o060) === 0o060;
+  return "uid" in user && groupMayUse ? { uid: user.uid, gid: kvm.gid } : user;
 }
 
 /** Makes a folder that only the user can enter. */

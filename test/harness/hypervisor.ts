@@ -22,7 +22,7 @@ async function startShared(): Promise<PrivateLibvirtd> {
 
 /** A libvirtd like the shared one, for a test that harms it. The caller stops it. */
 export async function startLibvirtd(): Promise<PrivateLibvirtd> {
-  const libvirtd = new PrivateLibvirtd({ spiceTls: true });
+  const libvirtd = new PrivateLibvirtd({ spiceTls: true, emulated: true });
   try {
     await libvirtd.start();
     await defineLoopbackNetwork(libvirtd);

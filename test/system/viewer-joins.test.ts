@@ -43,7 +43,7 @@ describe("A viewer joins", function () {
   async function startRichMachine(): Promise<string> {
     const libvirtd = await sharedLibvirtd();
     const rich = randomUUID();
-    const xml = domainXml({ name: "joins-rich", uuid: rich, displays: ["spice-none"] });
+    const xml = domainXml({ name: "joins-rich", uuid: rich, displays: ["spice-none"], kvm: libvirtd.kvm });
     await libvirtd.define(xml.replace("<controller type='usb' model='none'/>", SOUND_AND_USB));
     await libvirtd.virsh("start", rich);
     await deployment.knows(rich);

@@ -22,11 +22,14 @@ describe("domainXml", () => {
     expect(graphics.map((display) => display["@type"])).to.deep.equal(["vnc", "spice"]);
   });
 
-  it("is emulated, and has a disk only when there is an image", () => {
+  it("uses KVM only when told to, and a disk only when there is an image", () => {
     expect(domainXml(PLAIN))
       .to.match(/^<domain type='qemu'>/)
       .and.not.contain("<disk");
-    expect(domainXml({ ...PLAIN, image: "/images/x.img" })).to.contain("<source file='/images/x.img'/>");
+    const full = domainXml({ ...PLAIN, kvm: true, image: "/images/x.img" });
+    expect(full)
+      .to.match(/^<domain type='kvm'>/)
+      .and.contain("<source file='/images/x.img'/>");
   });
 
   it("has no owner unless there is one", () => {
