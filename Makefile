@@ -6,6 +6,9 @@ MAKEFLAGS += --no-builtin-rules
 
 BIN := node_modules/.bin
 MOCHA := $(BIN)/mocha
+# What runs at the same time: checks, and test files but for those that want the machine for themselves.
+JOBS ?= $(shell nproc)
+MOCHA_TOGETHER := $(MOCHA) --parallel --jobs $(JOBS) --ignore 'dist/test/**/*.alone.test.js'
 SOURCES := $(shell find src agent proto/gen migrations test demo docs -name '*.ts' 2>/dev/null) tsconfig.json
 # The browser page: what its compiler does not make is copied.
 PAGE_FILES := $(wildcard src/page/*.html src/page/*.css src/page/*.svg)
@@ -23,7 +26,7 @@ demo: packages-demo build ## Two machines, a controller and an agent on this com
 
 .PHONY: test
 test: packages-test build ## All tests: unit, integration and system
-	@$(MAKE) --no-print-directory test-unit test-integration test-system
+	@$(MAKE) --no-print-directory test-unit test-together test-alone
 
 .PHONY: bench
 bench: packages-bench build ## Measure GetSpiceConsole beside its bare floor; writes docs/benchmarks.md
@@ -85,7 +88,9 @@ clean: ## Remove what was built
 .PHONY: check
 check: install ## Format, lint, types, import ranks, protocols, generated files; leaves the tree as it was
 	@before=$$($(TREE_HASH)); \
-	$(MAKE) --no-print-directory format generate typecheck lint deps proto-lint proto-breaking docs; \
+	$(MAKE) --no-print-directory format generate; \
+	$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target typecheck lint deps proto-lint proto-breaking; \
+	$(MAKE) --no-print-directory docs; \
 	after=$$($(TREE_HASH)); \
 	if [ "$$before" != "$$after" ]; then \
 	  git status --short; \
@@ -119,12 +124,26 @@ proto-breaking: install ## Compatibility with the last release's protocols
 
 .PHONY: test-unit
 test-unit: build ## Tests without network or database
-	$(MOCHA) 'dist/test/unit/**/*.test.js'
+	@echo "=== unit tests, $(JOBS) files at a time"
+	@$(MOCHA_TOGETHER) 'dist/test/unit/**/*.test.js'
 
 .PHONY: test-integration
 test-integration: build ## Tests against real Postgres, libvirt and QEMU
-	$(MOCHA) 'dist/test/integration/**/*.test.js'
+	@echo "=== integration tests, $(JOBS) files at a time"
+	@$(MOCHA_TOGETHER) 'dist/test/integration/**/*.test.js'
 
 .PHONY: test-system
 test-system: build ## Scenarios with controller and agent as processes
-	$(MOCHA) 'dist/test/system/**/*.test.js'
+	@echo "=== system tests, $(JOBS) files at a time"
+	@$(MOCHA_TOGETHER) 'dist/test/system/**/*.test.js'
+
+# One run of both, so that no processor waits for the end of the first.
+.PHONY: test-together
+test-together: build
+	@echo "=== system and integration tests, $(JOBS) files at a time; each is shown when it has ended"
+	@$(MOCHA_TOGETHER) 'dist/test/system/**/*.test.js' 'dist/test/integration/**/*.test.js'
+
+.PHONY: test-alone
+test-alone: build ## Tests that measure memory, rates or short times, one after the other
+	@echo "=== tests that want the machine for themselves"
+	@$(MOCHA) 'dist/test/**/*.alone.test.js'

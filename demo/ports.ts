@@ -3,25 +3,31 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Server } from "node:net";
 
-const LOWEST = 15_000;
-const TRIES = 100;
-// Between the well-known defaults and the ports above.
+// Above the well-known defaults, and below the range from which the kernel takes the near end of outgoing connections:
+// there, a client that retries while a server restarts could take its port.
 const BLOCKS_FROM = 10_000;
+const SINGLE_FROM = 15_000;
 const BLOCK_SIZE = 100;
-const given = new Set<number>();
+const FEWEST_BLOCKS = 10;
+
+const singlePorts = generateSinglePorts();
 
 /**
- * A port that nobody listens on, never the same twice in a process. It lies below the range from which the kernel takes
- * the near end of outgoing connections: there, a client that retries while a server restarts could take its port.
+ * A port that nobody listens on, never the same twice, and none that another living process was given by this: what is
+ * to listen on it may take its time, and restart.
  */
 export async function freePort(): Promise<number> {
-  for (let attempt = 0; attempt < TRIES; attempt++) {
-    const port = LOWEST + Math.floor(Math.random() * (lowestOutgoingPort() - LOWEST));
-    if (given.has(port) || !(await isFree(port))) continue;
-    given.add(port);
-    return port;
+  const { done, value } = await singlePorts.next();
+  if (done === true) throw new Error("found no free port");
+  return value;
+}
+
+/** The free ports of one block after the other; they stay reserved as long as this process lives. */
+async function* generateSinglePorts(): AsyncGenerator<number, void> {
+  for (;;) {
+    const { first, last } = await reserveBlock(SINGLE_FROM, lowestOutgoingPort());
+    for (let port = first; port <= last; port++) if (await isFree(port)) yield port;
   }
-  throw new Error("found no free port");
 }
 
 /** The wanted port if it is free, else another one. */
@@ -41,11 +47,15 @@ export interface PortBlock {
  * Reserves a hundred ports, for programs that choose among them later. The first is listened on as long as they are
  * reserved, so the kernel keeps two processes from the same block, and a process that dies gives its own back.
  */
-export async function reservePortBlock(): Promise<PortBlock> {
-  const blocks = (LOWEST - BLOCKS_FROM) / BLOCK_SIZE;
+export function reservePortBlock(): Promise<PortBlock> {
+  return reserveBlock(BLOCKS_FROM, SINGLE_FROM);
+}
+
+async function reserveBlock(from: number, to: number): Promise<PortBlock> {
+  const blocks = Math.floor((to - from) / BLOCK_SIZE);
   const start = Math.floor(Math.random() * blocks);
   for (let step = 0; step < blocks; step++) {
-    const guard = BLOCKS_FROM + ((start + step) % blocks) * BLOCK_SIZE;
+    const guard = from + ((start + step) % blocks) * BLOCK_SIZE;
     const server = await listen(guard);
     if (!server) continue;
     server.unref();
@@ -72,5 +82,5 @@ function listen(port: number): Promise<Server | undefined> {
 
 function lowestOutgoingPort(): number {
   const range = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8");
-  return Math.max(parseInt(range, 10), LOWEST + TRIES);
+  return Math.max(parseInt(range, 10), SINGLE_FROM + FEWEST_BLOCKS * BLOCK_SIZE);
 }

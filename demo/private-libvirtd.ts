@@ -9,6 +9,7 @@ import type { Part } from "../src/lib/lifecycle.js";
 import { ChildProgram } from "./child-program.js";
 import type { PortBlock } from "./ports.js";
 import { reservePortBlock } from "./ports.js";
+import { bringCapabilities, keepCapabilities, KEPT_CAPABILITIES } from "./qemu-capabilities.js";
 import { createRunFolder, removeRunFolder } from "./run-folder.js";
 import { giveTo, hypervisorUser, makeFolderFor } from "./service-user.js";
 import { makeSpiceCertificate } from "./spice-certificate.js";
@@ -19,6 +20,10 @@ export interface PrivateLibvirtdOptions {
   readonly logFile?: string;
   /** Lets machines have TLS displays, with a certificate made for it (needs openssl). */
   readonly spiceTls?: boolean;
+  /** Emulates guests even where they could use KVM, which inside a virtual machine spends seconds on a BIOS. */
+  readonly emulated?: boolean;
+  /** Where what it finds out about QEMU is kept for the next one, if not as usual. */
+  readonly capabilities?: string;
   /** Told what takes long. */
   readonly progress?: (text: string) => void;
 }
@@ -51,9 +56,7 @@ export class PrivateLibvirtd implements Part {
     this.#folder ??= await this.#createFolders();
     this.#daemon ??= this.#createDaemon(this.#folder);
     await this.#daemon.start();
-    // The first question makes libvirt try out each QEMU, for some seconds; better now than under somebody's deadline.
-    if (first) this.#options.progress?.("libvirt tries out what QEMU can do; that takes a few seconds");
-    this.#kvm = (await this.virsh("capabilities")).includes("<domain type='kvm'");
+    if (first) await this.#tryQemu(this.#folder);
   }
 
   async stop(): Promise<void> {
@@ -86,7 +89,7 @@ export class PrivateLibvirtd implements Part {
     return this.#daemon;
   }
 
-  /** Whether guests can use KVM; else they are emulated. */
+  /** Whether guests use KVM; else they are emulated. */
   get kvm(): boolean {
     return this.#kvm;
   }
@@ -120,6 +123,19 @@ export class PrivateLibvirtd implements Part {
     return file;
   }
 
+  /** The first question makes libvirt try out each QEMU it knows nothing of; better now than under somebody's deadline. */
+  async #tryQemu(folder: string): Promise<void> {
+    this.#options.progress?.("libvirt tries out what QEMU can do; the first time that takes a few seconds");
+    const canUseKvm = (await this.virsh("capabilities")).includes("<domain type='kvm'");
+    this.#kvm = canUseKvm && this.#options.emulated !== true;
+    // Not being able to keep it costs the next one these seconds.
+    await keepCapabilities(join(folder, "cache"), this.#kept).catch(() => undefined);
+  }
+
+  get #kept(): string {
+    return this.#options.capabilities ?? KEPT_CAPABILITIES;
+  }
+
   async #createFolders(): Promise<string> {
     const folder = createRunFolder();
     try {
@@ -129,7 +145,8 @@ export class PrivateLibvirtd implements Part {
       this.#ports = await reservePortBlock();
       await writeConfig(folder, this.#ports, this.#options.spiceTls === true);
       if (this.#options.spiceTls === true) await makeSpiceCertificate(join(folder, "tls"));
-      for (const name of ["config", "tls"]) await giveTo(user, join(folder, name));
+      await bringCapabilities(this.#kept, join(folder, "cache"));
+      for (const name of ["config", "cache", "tls"]) await giveTo(user, join(folder, name));
       return folder;
     } catch (error) {
       await removeRunFolder(folder);

@@ -19,10 +19,15 @@ export class DatabaseShare implements Querier {
   }
 
   /** Runs one statement and returns its rows. */
-  async query<Row>(statement: Statement): Promise<readonly Row[]> {
+  query<Row>(statement: Statement): Promise<readonly Row[]> {
+    return this.run(() => this.#database.query<Row>(statement));
+  }
+
+  /** Runs work that holds one connection at a time, in this share. */
+  async run<T>(work: () => Promise<T>): Promise<T> {
     if (!(await this.#slots.take())) throw databaseUnavailable(new Error("too many of its kind wait for a connection"));
     try {
-      return await this.#database.query<Row>(statement);
+      return await work();
     } finally {
       this.#slots.give();
     }

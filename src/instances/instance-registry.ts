@@ -9,8 +9,7 @@ import type { Querier } from "../db/connection.js";
 import { pageOf } from "../db/page-token.js";
 import type { Page, PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
-import { databaseUnavailable } from "../db/postgres-errors.js";
-import { Slots } from "../db/slots.js";
+import { DatabaseShare } from "../db/database-share.js";
 import type { SweepTask } from "../db/sweep.js";
 import { Backoff } from "../lib/backoff.js";
 import type { Clock } from "../lib/clock.js";
@@ -78,7 +77,8 @@ export class InstanceRegistry implements Part {
   readonly #hosts: HostStore;
   readonly #reports: ReportStore;
   readonly #faults: FaultRecorder;
-  readonly #agentsShare: Slots;
+  /** Agents may all come at once, for example after a restart; callers still find a connection. */
+  readonly #agentsShare: DatabaseShare;
   readonly #stopping = new AbortController();
   readonly #listeners = new Set<(change: InstanceChange) => void>();
   #unsubscribe: () => void = () => undefined;
@@ -93,7 +93,7 @@ export class InstanceRegistry implements Part {
     this.#hosts = new HostStore(database, options);
     this.#reports = new ReportStore(database, options);
     this.#faults = new FaultRecorder(database, log);
-    this.#agentsShare = new Slots(AGENTS_SHARE, clock);
+    this.#agentsShare = new DatabaseShare(database, AGENTS_SHARE, clock);
   }
 
   /** Fills the memory as soon as Postgres is there, and again each time it comes back. */
@@ -170,7 +170,7 @@ export class InstanceRegistry implements Part {
 
   /** Lets an agent in; from here on its host is up. A later Hello of the same host replaces the stream. */
   async welcomeHost(hello: HostHello): Promise<HostStream> {
-    const stream = await this.#inAgentsShare(() => this.#hosts.welcome(this.#options.controllerId, hello));
+    const stream = await this.#agentsShare.run(() => this.#hosts.welcome(this.#options.controllerId, hello));
     this.#progress.opened(stream);
     return stream;
   }
@@ -179,7 +179,7 @@ export class InstanceRegistry implements Part {
   async hostDisconnected(stream: HostStream): Promise<void> {
     this.#progress.closed(stream);
     try {
-      this.#memory.take(await this.#inAgentsShare(() => this.#hosts.disconnect(stream)));
+      this.#memory.take(await this.#agentsShare.run(() => this.#hosts.disconnect(stream)));
     } catch (error) {
       this.#options.log.debug({ err: error, host: stream.host }, "the end of a stream is recorded later");
     }
@@ -187,7 +187,7 @@ export class InstanceRegistry implements Part {
 
   /** What an agent says of its hypervisor; ignored where another process speaks for the host by now. */
   async setHypervisor(stream: HostStream, report: HypervisorReport): Promise<void> {
-    await this.#inAgentsShare(() => this.#hosts.setHypervisor(stream, report));
+    await this.#agentsShare.run(() => this.#hosts.setHypervisor(stream, report));
   }
 
   /** Applies a whole inventory; the host counts as complete unless the stream has been superseded. */
@@ -197,7 +197,7 @@ export class InstanceRegistry implements Part {
   ): Promise<ReportOutcome> {
     checkSequence(report.sequence);
     const { host, generation } = stream;
-    const result = await this.#inAgentsShare(() =>
+    const result = await this.#agentsShare.run(() =>
       this.#reports.applySnapshot({ ...report, host, generation }, this.#memory.onHost(host)),
     );
     if (result.outcome !== "superseded") this.#progress.completed(stream);
@@ -217,7 +217,7 @@ export class InstanceRegistry implements Part {
   ): Promise<ReportOutcome> {
     checkSequence(report.sequence);
     const { host, generation } = stream;
-    const result = await this.#inAgentsShare(() => this.#reports.applyEvent({ ...report, host, generation }));
+    const result = await this.#agentsShare.run(() => this.#reports.applyEvent({ ...report, host, generation }));
     const outcome = this.#remember(result);
     const { uuid } = report.domain;
     if (outcome === "applied") this.#tell(uuid, endByEvent(report.kind, host, this.#memory.find(uuid)));
@@ -281,17 +281,6 @@ export class InstanceRegistry implements Part {
       { name: "gone claims", run: purgeClaims },
       { name: "dead controllers", run: purgeControllers },
     ];
-  }
-
-  /** Agents may all come at once, for example after a restart; callers still find a connection. */
-  async #inAgentsShare<T>(work: () => Promise<T>): Promise<T> {
-    if (!(await this.#agentsShare.take()))
-      throw databaseUnavailable(new Error("too many agents wait for the database"));
-    try {
-      return await work();
-    } finally {
-      this.#agentsShare.give();
-    }
   }
 
   async #settleDisputes(querier: Querier): Promise<number> {

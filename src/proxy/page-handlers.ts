@@ -20,12 +20,11 @@ export function sendAsset({ assets }: PageFiles): RouteHandlerMethod {
   };
 }
 
-/** Sends a file of the page in proxy.web; a page of it under a policy of its own. */
+/** Sends a file of proxy.web; a page under a policy of its own, and to be kept by nobody: its address may hold a token. */
 export function sendForeign(file: PageFile, policy: string | undefined): RouteHandlerMethod {
-  return (request, reply) => {
-    if (policy !== undefined) reply.header("content-security-policy", policy);
-    return sendFile(request, reply, file);
-  };
+  const headers =
+    policy === undefined ? { "cache-control": `max-age=${ASSET_MAX_AGE_S}` } : { "content-security-policy": policy };
+  return (request, reply) => sendFile(request, reply.headers(headers), file);
 }
 
 /** Sends a session's address without its last slash to the one with it, under which the cookie and relative names work. */

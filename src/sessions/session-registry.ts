@@ -63,7 +63,7 @@ export class SessionRegistry implements Part {
   #lastSync: number;
   /** Until then others may still believe that this controller is gone. */
   #doubtedUntil = -Infinity;
-  /** When an opening failed last: it may have worked all the same. */
+  /** When an opening failed last, or Postgres was away after that: it may work all the same, once Postgres is there. */
   #openingLostAt: number | undefined;
 
   constructor(options: SessionRegistryOptions) {
@@ -159,13 +159,13 @@ export class SessionRegistry implements Part {
 
   /** Writes what is to be written, and closes what ended elsewhere. Fails never: what could not be written waits. */
   async sync(): Promise<void> {
-    if (!this.#options.database.isReady()) return;
+    if (!this.#options.database.isReady()) return this.#postponeLost();
     await this.#writeClosed();
     try {
       await this.#takeBack();
       const changed = [...this.#channels.values()].filter((channel) => channel.takeChanged());
       for (const channel of changed) this.#countBytes(channel);
-      if (!(await this.#writeCounts(changed, [...this.#sessions.keys()]))) return;
+      if (!(await this.#writeCounts(changed, [...this.#sessions.keys()]))) return this.#postponeLost();
       this.#lastSync = this.#clock.now();
       await this.#closeLost();
     } catch (error) {
@@ -262,13 +262,19 @@ export class SessionRegistry implements Part {
     await this.#options.channels.reopen([...this.#channels.values()].map((channel) => channel.counts()));
   }
 
+  #postponeLost(): void {
+    if (this.#openingLostAt !== undefined) this.#openingLostAt = this.#clock.now();
+  }
+
+  /** Its row may be as young as the answer would have been late, and is closed only when it has settled itself. */
   async #closeLost(): Promise<void> {
     const lostAt = this.#openingLostAt;
     if (lostAt === undefined || this.#clock.now() - lostAt <= CHANNEL_SETTLES_MS) return;
+    const last = this.#clock.now() - lostAt > 2 * CHANNEL_SETTLES_MS;
     const living = [...this.#channels.keys(), ...[...this.#closed.keys()].map(({ channelId }) => channelId)];
     logClosedChannels(this.#options.log, await this.#options.channels.closeLost(living));
     // Another opening may have failed meanwhile.
-    if (this.#openingLostAt === lostAt) this.#openingLostAt = undefined;
+    if (last && this.#openingLostAt === lostAt) this.#openingLostAt = undefined;
   }
 
   #writeClosed(): Promise<void> {

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Browser } from "playwright-core";
 import { launchBrowser } from "./browser.js";
+import { stopAtEnd } from "./shared-parts.js";
 
-// One browser for the whole run of mocha, started by the first test that needs it.
+// One browser for each process of a run, started by the first test that needs it. It ends with its process.
 
 let shared: Promise<Browser> | undefined;
 
 /** The browser of the tests. */
 export function sharedBrowser(): Promise<Browser> {
-  shared ??= launchBrowser();
+  shared ??= start();
   return shared;
 }
 
-// Mocha runs this after the last test of the last file.
-after("stop the browser of the tests", async function () {
-  this.timeout(20_000);
-  const started = await shared;
-  await started?.close();
-});
+async function start(): Promise<Browser> {
+  const browser = await launchBrowser();
+  stopAtEnd(() => browser.close());
+  return browser;
+}

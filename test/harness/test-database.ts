@@ -4,16 +4,17 @@ import { EmbeddedPostgres } from "../../demo/embedded-postgres.js";
 import { migrate } from "../../src/db/migrate.js";
 import { Database } from "../../src/db/pool.js";
 import { silentLog } from "../../src/lib/log.js";
+import { stopAtEnd } from "./shared-parts.js";
 
-// One server for the whole run of mocha, started before the first test where any file imports this; one migrated template in it; a
-// database of its own for each file, cloned from the template.
+// One server for each process of a run, started before the first test of the first file that imports this; one migrated
+// template in it; a database of its own for each file, cloned from the template.
 
 const TEMPLATE = "spicegate_template";
 
 let server: Promise<EmbeddedPostgres> | undefined;
 let databases = 0;
 
-/** The server that all databases of the run live in. Tests that kill a server start one of their own. */
+/** The server that all databases of the process live in. Tests that kill a server start one of their own. */
 export function testServer(): Promise<EmbeddedPostgres> {
   server ??= startServer();
   return server;
@@ -25,6 +26,7 @@ async function startServer(): Promise<EmbeddedPostgres> {
     await postgres.start();
     await runStatement(postgres.url, `create database ${TEMPLATE}`);
     await migrate({ url: postgres.databaseUrl(TEMPLATE) }, silentLog);
+    stopAtEnd(() => postgres.stop());
     return postgres;
   } catch (error) {
     await postgres.stop();
@@ -132,14 +134,8 @@ export class TestDatabase {
   }
 }
 
-// Mocha runs this before the first test of the first file, and the next after the last of the last.
+// Mocha runs this before the first test of the file that imports this first.
 before("start the Postgres of the tests", async function () {
   this.timeout(60_000);
   await testServer();
-});
-
-after("stop the Postgres of the tests", async function () {
-  this.timeout(20_000);
-  const started = await server;
-  await started?.stop();
 });

@@ -16,6 +16,17 @@ import { sharedBrowser } from "../harness/shared-browser.js";
 
 const SCREEN = "#spice-screen canvas";
 
+// The library loses the leading zero that one encrypted password in 256 has, and the machine refuses that channel. No
+// test is to hang on such a chance.
+const COMPLETE_TICKETS = `import("/spicemsg.js").then(({ SpiceLinkAuthTicket }) => {
+  const { prototype } = SpiceLinkAuthTicket;
+  const write = prototype.to_buffer;
+  prototype.to_buffer = function (buffer, at) {
+    this.encrypted_data = [...Array(128 - this.encrypted_data.length).fill(0), ...this.encrypted_data];
+    write.call(this, buffer, at);
+  };
+})`;
+
 describe("Debian's spice_auto.html", function () {
   this.timeout(120_000);
   let machine: DemoMachine;
@@ -50,6 +61,7 @@ describe("Debian's spice_auto.html", function () {
     const url = await urlOf();
     expect(new URL(url).pathname).to.equal("/spice_auto.html");
     const console = await ConsolePage.open(profile, SCREEN);
+    await console.page.addInitScript(COMPLETE_TICKETS);
     await console.page.goto(url);
     await console.banner();
     await console.typeAndSee("nova");

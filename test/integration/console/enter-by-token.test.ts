@@ -212,14 +212,17 @@ describe("EnterByToken", () => {
     const { sessionId } = await sessionOf();
     await parts.sessions.end([sessionId], "TERMINATED", ACTOR);
     await refusal();
+    await refusal((await authorize(db.database, VM, "a", { consoleType: "novnc" })).token);
     await parts.recorder.idle();
     const rows = await db.sql(
       `select reason, subject, project_id, request_id, client_address, instance_uuid, console_type, session_id
-       from audit_events where action = 'refused'`,
+       from audit_events where action = 'refused' order by event_id`,
     );
-    const who = { subject: "alice", project_id: "p1", request_id: "req-v", client_address: "192.0.2.9" };
-    const what = { instance_uuid: VM, console_type: "spice-html5", session_id: sessionId };
-    expect(rows).to.deep.equal([{ reason: "SESSION_ENDED", ...who, ...what }]);
+    const common = { subject: "alice", request_id: "req-v", client_address: "192.0.2.9", instance_uuid: VM };
+    expect(rows).to.deep.equal([
+      { reason: "SESSION_ENDED", ...common, project_id: "p1", console_type: "spice-html5", session_id: sessionId },
+      { reason: "CONSOLE_TYPE_INVALID", ...common, project_id: "", console_type: "novnc", session_id: null },
+    ]);
   });
 
   describe("compares the page's scheme with the one that the URL was given out with", () => {

@@ -5,6 +5,8 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { freePort, isFree, portNear, reservePortBlock } from "../../../demo/ports.js";
 
+const PORTS = new URL("../../../demo/ports.js", import.meta.url).href;
+
 describe("ports", () => {
   it("gives free ports below the range of outgoing connections, none twice", async () => {
     const ports = await Promise.all(Array.from({ length: 50 }, freePort));
@@ -12,6 +14,14 @@ describe("ports", () => {
     expect(new Set(ports).size).to.equal(50);
     expect(Math.max(...ports)).to.be.lessThan(lowestOutgoing);
     expect(await isFree(ports[0]!)).to.be.true;
+  });
+
+  it("gives no port that another process was given, although nobody listens there", async () => {
+    // A second copy of the module knows as little of the first one's ports as another process does.
+    const other = (await import(`${PORTS}?of-another-process`)) as { freePort: typeof freePort };
+    const draw = (from: typeof freePort): Promise<number[]> => Promise.all(Array.from({ length: 250 }, from));
+    const ports = [...(await draw(freePort)), ...(await draw(other.freePort))];
+    expect(new Set(ports).size).to.equal(500);
   });
 
   it("reserves each block of ports once, until it is released", async () => {

@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { existsSync, readlinkSync, statSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { DemoMachine, DisplayKind } from "../../../demo/demo-machine.js";
 import { defineAndStart, defineLoopbackNetwork } from "../../../demo/demo-machine.js";
 import { bannerLines } from "../../../demo/boot-sector.js";
@@ -10,6 +21,7 @@ import { waitUntil } from "../../../demo/wait-until.js";
 
 const START_MS = 40_000;
 const SCREEN_MS = 60_000;
+const MARK = "<!-- kept -->\n";
 
 describe("PrivateLibvirtd", function () {
   this.timeout(START_MS);
@@ -95,6 +107,30 @@ describe("PrivateLibvirtd", function () {
     }
     await screenShows(machine, "\nk\no\n");
   });
+
+  it("learns from an earlier one what QEMU can do", async () => {
+    const kept = mkdtempSync(join(tmpdir(), "spicegate-kept-"));
+    try {
+      await runOnce(kept);
+      const files = readdirSync(kept).map((name) => join(kept, name));
+      expect(files, "one for each QEMU at least").to.not.be.empty;
+      for (const file of files) appendFileSync(file, MARK);
+      await runOnce(kept);
+      // A libvirtd that asks again writes the files anew.
+      for (const file of files) expect(readFileSync(file, "utf8")).to.contain(MARK);
+    } finally {
+      rmSync(kept, { recursive: true });
+    }
+  });
+
+  async function runOnce(capabilities: string): Promise<void> {
+    const other = new PrivateLibvirtd({ capabilities });
+    try {
+      await other.start();
+    } finally {
+      await other.stop();
+    }
+  }
 
   async function startMachine(kind: DisplayKind): Promise<DemoMachine> {
     machines += 1;

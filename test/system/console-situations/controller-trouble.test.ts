@@ -26,7 +26,8 @@ describe("GetSpiceConsole and trouble of the controller", function () {
     try {
       const { instanceUuid } = await register(deployment, { instanceUuid: randomUUID(), host: "host-1" });
       postgres.kill("SIGKILL");
-      await postgres.program.ended;
+      // Until it notices, it may as well answer that this host has no agent.
+      await waitUntil(async () => !(await isReady(deployment)), { ms: 10_000, what: "the controller to notice" });
       return await deployment.getConsole(instanceUuid);
     } finally {
       await deployment.stop();
@@ -82,6 +83,10 @@ describe("GetSpiceConsole and trouble of the controller", function () {
     },
   );
 });
+
+async function isReady({ telemetry }: Deployment): Promise<boolean> {
+  return (await fetch(`http://${telemetry}/readyz`)).ok;
+}
 
 /** Whether the API answers at all, whatever it says. */
 async function serves({ console }: Deployment): Promise<boolean> {

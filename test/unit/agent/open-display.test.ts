@@ -16,6 +16,8 @@ import { rejectionOf } from "../../harness/rejection.js";
 import { socketPair } from "../../harness/socket-pair.js";
 import { until, within } from "../../harness/within.js";
 
+/** Long enough for a TLS client to see that it is none of its own. */
+const GREETING = "hello there";
 /** Enough for everything that waits for no event, and too few for any event to arrive. */
 const TURNS = 100;
 
@@ -63,7 +65,7 @@ describe("OpenDisplay on the agent", () => {
       socket
         .on("error", () => undefined)
         .resume()
-        .write("hi");
+        .write(GREETING);
     });
     servers.push(server);
     await once(server.listen(where), "listening");
@@ -96,7 +98,7 @@ describe("OpenDisplay on the agent", () => {
     put({ kind: "spice", listen: "socket", socket: path });
     const opened = await open();
     expect(opened.means).to.equal("socket");
-    expect(await greeting(opened)).to.equal("hi");
+    expect(await greeting(opened)).to.equal(GREETING);
   });
 
   it("takes the port where there is neither, at the address it listens on", async () => {
@@ -104,7 +106,7 @@ describe("OpenDisplay on the agent", () => {
     put({ kind: "spice", listen: "address", address: "127.0.0.5", port });
     const opened = await open();
     expect(opened.means).to.equal("tcp");
-    expect(await greeting(opened)).to.equal("hi");
+    expect(await greeting(opened)).to.equal(GREETING);
   });
 
   it("reaches a display that listens everywhere by loopback", () => {

@@ -5,7 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { silentLog } from "../../../src/lib/log.js";
 import { until, within } from "../../harness/within.js";
-import { firstBytes, ProxyUnderTest, received } from "../proxy/proxy-harness.js";
+import { firstBytes, PROOF, ProxyUnderTest, received, SESSION } from "../proxy/proxy-harness.js";
 
 const REQUEST_MS = 300;
 
@@ -94,7 +94,8 @@ describe("the proxy's HTTP listener", () => {
     const last = "GET /console HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     const answers = await proxy.exchange(request("/healthz") + request("/nothing") + last);
     expect(answers.match(/HTTP\/1.1 (\d{3})/g)).to.deep.equal(["HTTP/1.1 200", "HTTP/1.1 404", "HTTP/1.1 200"]);
-    proxy.viewers.redeem = () => new Promise(() => undefined);
+    let redeem = (): void => undefined;
+    proxy.viewers.redeem = () => new Promise((resolve) => (redeem = () => resolve({ session: SESSION, proof: PROOF })));
     const body = '{"token":"good"}';
     const post = `POST /api/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
     const socket = proxy.connect();
@@ -104,6 +105,8 @@ describe("the proxy's HTTP listener", () => {
     await until("the request", () => proxy.viewers.contexts.length === before + 1);
     socket.write("garbage\r\n\r\n");
     expect(await within("the cut", answer)).to.equal("");
+    // The proxy's stop waits for requests under way.
+    redeem();
   });
 
   it("lets a connection go that does not take its answer", async () => {

@@ -248,6 +248,8 @@ describe("ChannelUpgrades", () => {
     next.write(proxy.upgrade());
     await until("the next", () => opens.length === MAX_UPGRADES_UNDER_WAY + 1);
     for (const socket of [...sockets, next]) socket.destroy();
+    // The proxy's stop waits for requests under way.
+    for (const open of opens) open();
   });
 
   it("does not leave a refused connection half open", async () => {

@@ -20,12 +20,14 @@ describe("SessionRegistry", () => {
   let next: OpenedChannel | Error;
   let lost: (readonly bigint[])[];
   let failures: number;
+  let ready: boolean;
   let expired: string[];
 
   beforeEach(() => {
     clock = new FakeClock();
     lost = [];
     failures = 0;
+    ready = true;
     expired = [];
     const session = { sessionId: "s", instanceUuid: "i" } as Session;
     next = { channelId: 1n, session, currentHost: "a", hasMain: false, remainingMs: undefined };
@@ -41,7 +43,7 @@ describe("SessionRegistry", () => {
     } as unknown as ChannelStore;
     const sessions = { endIfExpired: (id: string) => Promise.resolve((expired.push(id), undefined)) };
     const metrics = createControllerMetrics(createRegistry());
-    const database = { isReady: () => true };
+    const database = { isReady: () => ready };
     registry = new SessionRegistry({ channels, sessions, database, log: silentLog, metrics, clock });
   });
 
@@ -73,15 +75,41 @@ describe("SessionRegistry", () => {
     expect(lost).to.deep.equal([]);
     clock.advance(CHANNEL_SETTLES_MS);
     await registry.sync();
-    await registry.sync();
     expect(lost).to.deep.equal([[1n]]);
+  });
+
+  it("looks for them as long as they may have come late, and no longer", async () => {
+    next = new Error("no answer");
+    await rejectionOf(registry.open(REQUEST));
+    clock.advance(CHANNEL_SETTLES_MS + 1);
+    await registry.sync();
+    await registry.sync();
+    clock.advance(CHANNEL_SETTLES_MS);
+    await registry.sync();
+    expect(lost).to.have.length(3);
+    await registry.sync();
+    expect(lost).to.have.length(3);
+  });
+
+  it("gives a Postgres that was away the same time once it is back", async () => {
+    next = new Error("no answer");
+    await rejectionOf(registry.open(REQUEST));
+    ready = false;
+    clock.advance(10 * CHANNEL_SETTLES_MS);
+    await registry.sync();
+    ready = true;
+    await registry.sync();
+    expect(lost).to.deep.equal([]);
+    clock.advance(CHANNEL_SETTLES_MS + 1);
+    await registry.sync();
+    expect(lost).to.have.length(1);
   });
 
   it("looks for them again where it could not", async () => {
     failures = 1;
     next = new Error("no answer");
     await rejectionOf(registry.open(REQUEST));
-    clock.advance(CHANNEL_SETTLES_MS + 1);
+    clock.advance(2 * CHANNEL_SETTLES_MS + 1);
     await registry.sync();
     await registry.sync();
     await registry.sync();

@@ -8,6 +8,9 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { LibvirtSockets } from "../../../../agent/libvirt/libvirt-sockets.js";
 import { systemClock } from "../../../../src/lib/clock.js";
+import { LIBVIRT_FREE_INTERVAL_MS, LIBVIRT_FREE_MS } from "../../../../src/lib/limits.js";
+import { FakeClock } from "../../../fakes/fake-clock.js";
+import { until } from "../../../harness/within.js";
 
 /** Fails on a socket that was shut. */
 function write(socket: Socket): Promise<void> {
@@ -114,7 +117,15 @@ describe("LibvirtSockets", () => {
   });
 
   it("gives up on a worker that never answers", async () => {
-    const known = sockets(join(folder, "libvirt"));
-    expect(await known.free({}, new Promise(() => undefined))).to.equal(false);
+    const clock = new FakeClock();
+    const known = new LibvirtSockets(`qemu:///session?socket=${join(folder, "libvirt")}`, clock);
+    let freed: boolean | undefined;
+    void known.free({}, new Promise(() => undefined)).then((answer) => (freed = answer));
+    await until("the end of its patience", () => {
+      clock.advance(LIBVIRT_FREE_INTERVAL_MS);
+      return freed !== undefined;
+    });
+    expect(freed).to.equal(false);
+    expect(clock.now()).to.be.within(LIBVIRT_FREE_MS, LIBVIRT_FREE_MS + 2 * LIBVIRT_FREE_INTERVAL_MS);
   });
 });
