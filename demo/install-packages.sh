@@ -3,8 +3,8 @@
 # usage: demo/install-packages.sh demo|test|bench
 #
 # Installs the Debian packages that are missing (as root), or says which command does (as anybody else, exit 1). Quick
-# and silent when all is there. No package here starts a service: that would be libvirt-daemon-system, which we do not
-# want, since the demo runs a libvirtd of its own and leaves the machine's alone.
+# and silent when all is there. None of it starts a service: libvirt-daemon-system would and is not wanted, since the
+# demo runs a libvirtd of its own and leaves the machine's alone; memcached would, so its service is masked first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +29,7 @@ test spice-html5 the console page of OpenStack deployments, which opens ours too
 test openssl makes a certificate for machines with a TLS display
 test python3-openstackclient Nova's command-line client, to drive the REST API
 test python3-openstacksdk Nova's Python library, likewise
+test memcached a store of the legacy way, which tests run themselves
 test python3-grpc-tools generates a Python client from the published protocols
 LIST
 }
@@ -70,15 +71,22 @@ while IFS=$'\t' read -r package why; do
 done < <(wanted)
 [ "${#missing[@]}" -eq 0 ] && exit 0
 
+# Debian's memcached comes with a service that starts at once and with the machine. systemd starts nothing that is masked,
+# before and after the package is there; "systemctl unmask memcached" takes it back. One that is installed is left alone.
+mask=""
+if [[ " ${missing[*]} " == *" memcached "* ]] && [ -d /run/systemd/system ]; then mask="systemctl mask memcached.service"; fi
+
 readonly INSTALL="install -y --no-install-recommends ${missing[*]}"
 if [ "$(id -u)" -ne 0 ]; then
   printf 'Install them with this command, then run make again:\n\n' >&2
-  printf '  sudo apt-get update && sudo apt-get %s\n\n' "$INSTALL" >&2
+  printf '  %ssudo apt-get update && sudo apt-get %s\n\n' "${mask:+sudo $mask && }" "$INSTALL" >&2
   exit 1
 fi
 echo "Installing them now." >&2
 export DEBIAN_FRONTEND=noninteractive
 # Progress goes to standard error: the last line of the demo's standard output belongs to the demo.
+# shellcheck disable=SC2086 -- the lists are to be split into words
+if [ -n "$mask" ]; then $mask >&2; fi
 apt-get update >&2
-# shellcheck disable=SC2086 -- the list is to be split into words
+# shellcheck disable=SC2086
 apt-get $INSTALL >&2

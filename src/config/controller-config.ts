@@ -175,7 +175,7 @@ export const controllerSchema = z.strictObject({
         .default(false)
         .describe("Whether the legacy store is memcached; otherwise one process keeps it in its memory."),
       memcache_servers: z
-        .array(loopbackAddress())
+        .array(memcachedAddress())
         .min(1)
         .default(["127.0.0.1:11211"])
         .describe("The memcached servers of the legacy store."),
@@ -263,6 +263,11 @@ function origin(): z.ZodString {
         ? `must be a whole origin: write https://${input} (or http://) for Nova's bare host name`
         : "must be an origin such as https://dashboard.example, without a path",
   });
+}
+
+/** What the client of memcached takes: no address in brackets. */
+function memcachedAddress(): z.ZodString {
+  return loopbackAddress().refine((text) => !text.startsWith("["), "must be an IPv4 address or localhost");
 }
 
 /** An address, or a network as address/bits. */

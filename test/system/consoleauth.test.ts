@@ -219,7 +219,10 @@ for (const [name, create] of Object.entries(PLACES)) {
         ...{ instanceUuid: uuid, consoleType: "spice-html5", host: "127.0.0.1", port: 5900, createdBy: "loopback" },
         expiresAt: new Date(Number(row?.expires) * 1_000),
       });
-      if (place.seen) expect(await place.seen()).to.include(hashOf(token)).and.not.include(token);
+      if (place.seen)
+        expect(await place.seen())
+          .to.include(hashOf(token))
+          .and.not.include(token);
     });
 
     it("opens a token that only it knows, once, and has forgotten it then", async () => {

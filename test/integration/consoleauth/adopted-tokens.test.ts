@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { waitUntil } from "../../../demo/wait-until.js";
 import type { Adoption } from "../../../src/consoleauth/adopted-tokens.js";
 import { AdoptedTokens } from "../../../src/consoleauth/adopted-tokens.js";
 import type { AuthorizedConsole } from "../../../src/consoleauth/console-auth.js";
@@ -9,7 +10,7 @@ import { ConsoleTokenStore, purgeExpiredTokens } from "../../../src/tokens/conso
 import { hashToken } from "../../../src/tokens/token.js";
 import { ACTOR, authorize, registrationOf, registryOn, uuidOf } from "../../harness/inventory.js";
 import { hashNamed, legacyConsole } from "../../harness/legacy-consoles.js";
-import { TestDatabase } from "../../harness/test-database.js";
+import { countWaiting, TestDatabase, whileLocked } from "../../harness/test-database.js";
 
 const VM = uuidOf(1);
 const HASH = hashNamed("a");
@@ -82,9 +83,9 @@ describe("AdoptedTokens", () => {
     expect(await adopt()).to.equal("adopted");
     await db.sql("update console_auth_tokens set redeemed_at = now()");
     expect(await adopt({ createdBy: "eve", port: 1 })).to.equal("known");
-    expect(await db.sql("select port, redeemed_at is null as unused, created_by from console_auth_tokens")).to.deep.equal(
-      [{ port: 5900, unused: false, created_by: "bob" }],
-    );
+    expect(
+      await db.sql("select port, redeemed_at is null as unused, created_by from console_auth_tokens"),
+    ).to.deep.equal([{ port: 5900, unused: false, created_by: "bob" }]);
     expect(await actions()).to.deep.equal(["adopted"]);
   });
 
@@ -100,6 +101,17 @@ describe("AdoptedTokens", () => {
     await registry.delete(VM, ACTOR);
     expect(await adopt()).to.equal("refused");
     expect(await db.sql("select id from console_auth_tokens")).to.deep.equal([]);
+  });
+
+  it("waits for a delete that is under way, and refuses then", async () => {
+    const bury = "update instances set deleted_at = now() where instance_uuid = $1";
+    await whileLocked(db.url, [bury, [VM]], async (unlock) => {
+      const adopting = adopt();
+      const waits = async (): Promise<boolean> => (await countWaiting(db.url)) === 1;
+      await waitUntil(waits, { ms: 5_000, what: "the statement to wait" });
+      await unlock();
+      expect(await adopting).to.equal("refused");
+    });
   });
 
   it("refuses what Postgres' clock says has expired, in the very second too", async () => {

@@ -48,9 +48,10 @@ describe("upgrade-check", () => {
   /** Each check's result, and all texts without the table's lines. */
   function read({ text }: UpgradeReport): { results: Record<string, string>; details: string } {
     const lines = text.split("\n").map((line) => line.replace(/^\| (.*?) *\|$/, "$1"));
-    const results = text.matchAll(/Check: (.*?) +\|\n\| Result: (\w+)/g);
+    const found = text.matchAll(/Check: (.*?) +\|\n\| Result: (\w+)/g);
+    const results = Array.from(found, ([, name = "", result = ""]) => [name, result] as const);
     return {
-      results: Object.fromEntries(Array.from(results, ([, name, result]) => [name, result])),
+      results: Object.fromEntries(results),
       details: lines.join(" ").replace(/\s+/g, " "),
     };
   }

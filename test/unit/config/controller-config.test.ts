@@ -36,6 +36,14 @@ describe("loadControllerConfig", () => {
     expect(load({ SPICEGATE_CONSOLEAUTH__TOKEN_TTL: "10" })).to.have.nested.property("consoleauth.token_ttl", 10);
   });
 
+  it("refuses memcached servers that are not on this machine, or that their client could not reach", () => {
+    const name = "SPICEGATE_CACHE__MEMCACHE_SERVERS";
+    expect(() => load({ [name]: `["10.0.0.1:11211"]` })).to.throw("must be a loopback address");
+    expect(() => load({ [name]: `["[::1]:11211"]` })).to.throw("must be an IPv4 address or localhost");
+    const servers = ["127.0.0.1:11211", "localhost:11212"];
+    expect(load({ [name]: JSON.stringify(servers) })).to.have.deep.nested.property("cache.memcache_servers", servers);
+  });
+
   it("refuses Nova's bare host names as origins and says what to write", () => {
     const name = "SPICEGATE_CONSOLE__ALLOWED_ORIGINS";
     expect(() => load({ [name]: "[dashboard.example]" })).to.throw("write https://dashboard.example (or http://)");
