@@ -4,6 +4,7 @@
 import { randomUUID } from "node:crypto";
 import type { DemoMachine } from "../../../demo/demo-machine.js";
 import { defineAndStart } from "../../../demo/demo-machine.js";
+import { freePort } from "../../../demo/ports.js";
 import type { AgentRequest, SpiceEndpoint } from "../../../proto/gen/spicegate/agent/v1/agent.js";
 import { FailureReason, ListenKind } from "../../../proto/gen/spicegate/agent/v1/agent.js";
 import type { LookupConsoleTokenResponse } from "../../../proto/gen/spicegate/console/v1/console.js";
@@ -13,6 +14,7 @@ import { Deployment } from "../../harness/deployment.js";
 import { callUnary } from "../../harness/grpc-client.js";
 import { sharedLibvirtd } from "../../harness/hypervisor.js";
 import { register, responseOf } from "../../harness/inventory-calls.js";
+import { stopAtEnd } from "../../harness/shared-parts.js";
 import { runStatement } from "../../harness/test-database.js";
 import { postToken, tokenOf } from "../../harness/viewer.js";
 
@@ -54,6 +56,8 @@ export class NovaWorld {
   readonly settings: WorldSettings;
   readonly deployment: Deployment;
   readonly #agents: FakeAgent[] = [];
+  /** Of the machine; groups with scripted agents alone do without it. */
+  #realHost: Promise<void> | undefined;
 
   constructor(settings: WorldSettings, deployment: Deployment) {
     this.settings = settings;
@@ -70,9 +74,7 @@ export class NovaWorld {
       proxy: { trusted_proxies: [TRUSTED_PROXY], drain_seconds: 0 },
       log: { level: "trace" },
     };
-    const { uri: libvirtUri } = await sharedLibvirtd();
-    const agent = { log: { level: "trace" } };
-    return new NovaWorld(settings, await Deployment.start({ libvirtUri, controller, agent }));
+    return new NovaWorld(settings, await Deployment.start({ controller }));
   }
 
   /** An instance that is registered, and reported by the agent of a host of its own. */
@@ -101,8 +103,15 @@ export class NovaWorld {
   /** The shared machine, known and running. */
   async machine(): Promise<DemoMachine> {
     const machine = await sharedMachine();
+    await (this.#realHost ??= this.#startAgent());
     await this.deployment.knows(machine.uuid);
     return machine;
+  }
+
+  async #startAgent(): Promise<void> {
+    const { uri } = await sharedLibvirtd();
+    const telemetry = `127.0.0.1:${await freePort()}`;
+    await this.deployment.addAgent("nova-real", uri, telemetry, { log: { level: "trace" } }).start();
   }
 
   /** A console's token. */
@@ -158,7 +167,10 @@ export function inWorld(settings: WorldSettings, tests: (world: () => NovaWorld)
   });
   after(async () => {
     shared.groups -= 1;
-    if (shared.groups === 0) await world?.stop();
+    if (shared.groups > 0) return;
+    // Files that come later in this process may begin it anew.
+    shared.started = undefined;
+    await world?.stop();
   });
   tests(() => {
     if (!world) throw new Error("the world has not begun");
@@ -206,7 +218,6 @@ function answerOf({ operation }: AgentRequest, { endpoint, failure }: Script): F
 }
 
 // Where only some of the groups are run, their worlds have not ended before.
-after("stop the worlds of the compatibility groups", async function () {
-  this.timeout(60_000);
+stopAtEnd(async () => {
   for (const { started } of worlds.values()) await (await started)?.stop();
 });
