@@ -108,7 +108,7 @@ export class GetSpiceConsole {
     return error;
   }
 
-  /** A caller that goes away meanwhile leaves no token behind. */
+  /** A caller that goes away meanwhile leaves no token behind; what the legacy store then has of it nobody can name. */
   async #authorize(placed: Placed, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
     const { tokens, legacy, urls, ttlSeconds } = this.#options;
     const actor = actorFrom(context);
@@ -125,13 +125,11 @@ export class GetSpiceConsole {
     };
     const { token, expiresAt } = await tokens.authorize(request);
     const { signal } = context;
-    if (signal.aborted) {
-      await tokens.withdraw(token, actor);
-      throw abortError(signal);
-    }
     const target = { ...request, internalAccessPath: undefined, createdBy: actor.subject, expiresAt };
-    await legacy.issued(hashToken(token), target);
-    return { token, expiresAt };
+    if (!signal.aborted) await legacy.issued(hashToken(token), target);
+    if (!signal.aborted) return { token, expiresAt };
+    await tokens.withdraw(token, actor);
+    throw abortError(signal);
   }
 }
 

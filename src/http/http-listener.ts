@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import type { RequestListener, Server } from "node:http";
 import type { Duplex } from "node:stream";
-import { MAX_HTTP_CONNECTIONS, MAX_HTTP_HEADER_BYTES } from "../lib/limits.js";
+import { MAX_HTTP_CONNECTIONS, MAX_HTTP_HEADER_BYTES, MAX_PIPELINED_REQUESTS } from "../lib/limits.js";
 import type { ProblemBody } from "./http-problem.js";
 import { HttpProblem } from "./http-problem.js";
 import { sendRaw } from "./raw-response.js";
@@ -24,7 +24,7 @@ export interface HttpListenerOptions {
 /** Makes the server; it does not listen yet. */
 export function createHttpListener(options: HttpListenerOptions, answer: RequestListener): Server {
   const { headers, problemBody, requestMs, keepAliveMs } = options;
-  const answering = new Answering();
+  const turns = new Turns();
   const server = createServer({
     maxHeaderSize: MAX_HTTP_HEADER_BYTES,
     requestTimeout: requestMs,
@@ -37,14 +37,15 @@ export function createHttpListener(options: HttpListenerOptions, answer: Request
   // A client that does not take its answer: nothing moves on the connection for longer than any answer takes.
   server.timeout = 2 * requestMs;
   server.on("request", (request, response) => {
-    answering.begin(request.socket);
-    response.once("close", () => answering.end(request.socket));
-    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-    answer(request, response);
+    turns.take(request.socket, () => {
+      response.once("close", () => turns.end(request.socket));
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+      answer(request, response);
+    });
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     // In the middle of another answer these words would be taken for a part of it.
-    if (error.code === "ECONNRESET" || answering.has(socket)) return void socket.destroy();
+    if (error.code === "ECONNRESET" || turns.has(socket)) return void socket.destroy();
     const problem = problemOf(error.code);
     const body = problemBody(problem, randomUUID());
     sendRaw(socket, { status: problem.status, headers: { ...headers, ...problem.headers }, body });
@@ -52,20 +53,32 @@ export function createHttpListener(options: HttpListenerOptions, answer: Request
   return server;
 }
 
-/** The connections on which an answer is due. */
-class Answering {
-  readonly #due = new WeakMap<Duplex, number>();
+/** Who is answered on each connection, and who waits behind. */
+class Turns {
+  readonly #lines = new WeakMap<Duplex, (() => void)[]>();
 
-  begin(socket: Duplex): void {
-    this.#due.set(socket, (this.#due.get(socket) ?? 0) + 1);
+  /**
+   * Begins at once, or when the answers before have ended: a client can send many requests without taking one answer,
+   * and node:http would have all of them answered into memory, and never tell those behind the first that it has left.
+   */
+  take(socket: Duplex, begin: () => void): void {
+    if (!socket.writable) return;
+    const line = this.#lines.get(socket) ?? [];
+    this.#lines.set(socket, line);
+    if (line.push(begin) > MAX_PIPELINED_REQUESTS) return void socket.destroy();
+    if (line.length === 1) begin();
   }
 
+  /** The first one's answer has ended, or its client is gone. */
   end(socket: Duplex): void {
-    this.#due.set(socket, (this.#due.get(socket) ?? 0) - 1);
+    const line = this.#lines.get(socket);
+    line?.shift();
+    if (socket.writable) line?.[0]?.();
   }
 
+  /** Whether an answer is due. */
   has(socket: Duplex): boolean {
-    return (this.#due.get(socket) ?? 0) > 0;
+    return (this.#lines.get(socket)?.length ?? 0) > 0;
   }
 }
 

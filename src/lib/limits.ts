@@ -138,6 +138,8 @@ export const GATEWAY_REQUEST_MS = MAX_REQUEST_MS + 1_500;
 export const MAX_GATEWAY_BODY_BYTES = 16_384;
 export const HTTP_KEEP_ALIVE_MS = 5_000;
 export const MAX_HTTP_CONNECTIONS = 12_000;
+/** On one connection, the one that is answered among them; hardly any client sends a second one before its answer. */
+export const MAX_PIPELINED_REQUESTS = 64;
 /** Connections that the kernel keeps until they are accepted, where net.core.somaxconn allows; Node asks for 511. */
 export const LISTEN_BACKLOG = 4_096;
 /** SPICE's link message with its header; clients send about 50. */

@@ -54,6 +54,8 @@ class World {
   answer: SpiceEndpoint | Failure | undefined = ENDPOINT;
   /** Runs when the token is being stored. */
   onAuthorize: () => void = () => undefined;
+  /** Runs when the legacy store gets the token. */
+  onLegacy: () => void = () => undefined;
   readonly caller = new AbortController();
   readonly asked: AgentRequest[] = [];
   readonly authorized: AuthorizationRequest[] = [];
@@ -87,7 +89,13 @@ class World {
         },
         withdraw: (token) => Promise.resolve(void this.withdrawn.push(token)),
       },
-      legacy: { issued: (hash, console) => Promise.resolve(void this.legacy.push({ hash, ...console })) },
+      legacy: {
+        issued: (hash, console) => {
+          this.legacy.push({ hash, ...console });
+          this.onLegacy();
+          return Promise.resolve();
+        },
+      },
       instances: { recordFault: (fault) => void this.faults.push(fault) },
       urls: {
         "spice-html5": { baseUrl: "http://proxy/console", tokenIn: "fragment" },
@@ -309,5 +317,11 @@ describe("GetSpiceConsole", () => {
     expect(await reason()).to.equal("CANCELLED");
     expect(world.withdrawn).to.deep.equal(["secret"]);
     expect(world.legacy).to.deep.equal([]);
+  });
+
+  it("takes the token back where the caller goes away while the legacy store gets it", async () => {
+    world.onLegacy = () => world.caller.abort();
+    expect(await reason()).to.equal("CANCELLED");
+    expect(world.withdrawn).to.deep.equal(["secret"]);
   });
 });

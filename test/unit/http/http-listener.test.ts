@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { createHttpListener } from "../../../src/http/http-listener.js";
+import { MAX_PIPELINED_REQUESTS } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { until, within } from "../../harness/within.js";
 import { firstBytes, PROOF, ProxyUnderTest, received, SESSION } from "../proxy/proxy-harness.js";
@@ -109,15 +114,49 @@ describe("the proxy's HTTP listener", () => {
     redeem();
   });
 
-  it("lets a connection go that does not take its answer", async () => {
+  it("begins a pipelined request when the answer before it has ended, and not at all when its client has left", async () => {
+    const asked = proxy.viewers.contexts.length;
+    let redeem = (): void => undefined;
+    proxy.viewers.redeem = () => new Promise((resolve) => (redeem = () => resolve({ session: SESSION, proof: PROOF })));
+    const head = "POST /api/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
     const socket = proxy.connect();
-    socket.pause();
-    const request = "GET /assets/spice-html5/display.js HTTP/1.1\r\nhost: x\r\n\r\n";
-    // Few enough to arrive at once, so that no request is waited for; together more than the kernel holds.
-    socket.write(request.repeat(600));
-    const cut = (): boolean => proxy.log.at("debug").some(({ reason }) => reason === "CANCELLED");
-    await until("the connection to be cut", cut);
+    socket.write(`${head}content-length: 16\r\n\r\n{"token":"good"}`.repeat(3));
+    await until("the first", () => proxy.viewers.contexts.length === asked + 1);
+    redeem();
+    await until("the second", () => proxy.viewers.contexts.length === asked + 2);
     socket.destroy();
+    await until("the second to hear of it", () => proxy.viewers.contexts.at(-1)?.signal.aborted === true);
+    redeem();
+    expect(await proxy.exchange("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).to.match(/ 200 /);
+    expect(proxy.viewers.contexts.length).to.equal(asked + 2);
+  });
+
+  it("cuts a connection on which too many requests wait", async () => {
+    proxy.viewers.redeem = () => new Promise(() => undefined);
+    const request = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    const slow =
+      "POST /api/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 16\r\n\r\n";
+    const socket = proxy.connect();
+    const answer = received(socket);
+    socket.write(`${slow}{"token":"good"}${request.repeat(MAX_PIPELINED_REQUESTS)}`);
+    expect(await within("the cut", answer)).to.equal("");
+  });
+
+  it("lets a connection go that does not take its answer", async () => {
+    // More than the kernel holds.
+    const body = Buffer.alloc(64 * 1024 * 1024);
+    const problemBody = (): string => "";
+    const options = { headers: {}, problemBody, requestMs: REQUEST_MS, keepAliveMs: REQUEST_MS };
+    let cut = false;
+    const server = createHttpListener(options, (_request, response) => {
+      response.once("close", () => (cut = true)).end(body);
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const socket = connect((server.address() as AddressInfo).port, "127.0.0.1").pause();
+    socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    await until("the connection to be cut", () => cut);
+    socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
   });
 
   it("keeps nothing of 10,000 invented hosts", async function () {
