@@ -17,6 +17,8 @@ import { LegacyOutage } from "./legacy-outage.js";
 export interface DualTokensOptions {
   readonly legacy: ConsoleAuth;
   readonly adopted: Pick<AdoptedTokens, "adopt">;
+  /** Whether tokens can be used again (console.compat_tokens): then a use takes none from the legacy store. */
+  readonly reusable: boolean;
   readonly metrics: Pick<ControllerMetrics, "consoleauthChecks" | "consoleauthWriteFailures">;
   readonly log: Log;
   readonly clock?: Clock;
@@ -50,10 +52,10 @@ export class DualTokens implements LegacyTokens {
   }
 
   async bringIn(tokenHash: string, { consume }: { readonly consume: boolean }): Promise<void> {
-    const { legacy, metrics } = this.#options;
+    const { legacy, metrics, reusable } = this.#options;
     const result = await this.#adopt(tokenHash);
     metrics.consoleauthChecks.inc({ result });
-    if (result !== "legacy-only" || !consume) return;
+    if (result !== "legacy-only" || !consume || reusable) return;
     // The row is there: of two that redeem it one gets the session, whatever the legacy store goes on saying.
     await this.#write("consume", () => legacy.check(tokenHash, { consume: true }));
   }

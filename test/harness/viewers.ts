@@ -120,7 +120,7 @@ export class ViewerParts {
         return Promise.resolve(new PassThrough());
       },
     };
-    const redeeming = { tokens, legacy, consumeLegacy: true, sessions, instances, agents, drain, refusals, log };
+    const redeeming = { tokens, legacy, sessions, instances, agents, drain, refusals, log };
     this.redeeming = new RedeemConsoleToken(redeeming);
     const own = { sessions, registry, endings, instances, agents, displays, drain, refusals, metrics, log, clock };
     this.viewers = new ProvenSessions(own);
