@@ -5,10 +5,10 @@ import type { Session, SessionEndReason } from "../../../src/sessions/session.js
 import { hashToken } from "../../../src/tokens/token.js";
 import { ACTOR, authorize, registryOn, uuidOf } from "../../harness/inventory.js";
 import { rejectionOf } from "../../harness/rejection.js";
-import { auditOf, placeInstance, storedSession } from "../../harness/sessions.js";
+import { auditOf, placeInstance, storedSession } from "../../harness/stored-sessions.js";
 import { TestDatabase } from "../../harness/test-database.js";
-import type { ViewerPartsOptions } from "../../harness/viewers.js";
-import { ViewerParts } from "../../harness/viewers.js";
+import type { ViewerPartsOptions } from "../../harness/viewer-parts.js";
+import { ViewerParts } from "../../harness/viewer-parts.js";
 import { within } from "../../harness/within.js";
 
 const VM = uuidOf(1);

@@ -6,9 +6,9 @@ import { silentLog } from "../../../src/lib/log.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
 import { authorize, uuidOf } from "../../harness/inventory.js";
 import { rejectionOf } from "../../harness/rejection.js";
-import { placeInstance, storedSession } from "../../harness/sessions.js";
+import { placeInstance, storedSession } from "../../harness/stored-sessions.js";
 import { TestDatabase } from "../../harness/test-database.js";
-import { ViewerParts } from "../../harness/viewers.js";
+import { ViewerParts } from "../../harness/viewer-parts.js";
 import { until, within } from "../../harness/within.js";
 
 const VM = uuidOf(1);

@@ -28,7 +28,7 @@ import { createRegistry } from "../../src/telemetry/metrics.js";
 import { ConsoleTokenStore } from "../../src/tokens/console-token-store.js";
 import { FakeLog } from "../fakes/fake-log.js";
 import { registryOn } from "./inventory.js";
-import { CONTROLLER, TIMES } from "./sessions.js";
+import { CONTROLLER, TIMES } from "./stored-sessions.js";
 import type { TestDatabase } from "./test-database.js";
 
 /** What a test may choose. */
