@@ -159,13 +159,19 @@ export class SessionRegistry implements Part {
 
   /** Writes what is to be written, and closes what ended elsewhere. Fails never: what could not be written waits. */
   async sync(): Promise<void> {
-    if (!this.#options.database.isReady()) return this.#postponeLost();
+    if (!this.#options.database.isReady()) {
+      this.#postponeLost();
+      return;
+    }
     await this.#writeClosed();
     try {
       await this.#takeBack();
       const changed = [...this.#channels.values()].filter((channel) => channel.takeChanged());
       for (const channel of changed) this.#countBytes(channel);
-      if (!(await this.#writeCounts(changed, [...this.#sessions.keys()]))) return this.#postponeLost();
+      if (!(await this.#writeCounts(changed, [...this.#sessions.keys()]))) {
+        this.#postponeLost();
+        return;
+      }
       this.#lastSync = this.#clock.now();
       await this.#closeLost();
     } catch (error) {
