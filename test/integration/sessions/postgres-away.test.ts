@@ -5,7 +5,7 @@ import { waitUntil } from "../../../demo/wait-until.js";
 import { migrate } from "../../../src/db/migrate.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
-import type { SessionWithChannels } from "../../../src/sessions/session-messages.js";
+import type { SessionWithChannels } from "../../../src/sessions/session.js";
 import { authorize, uuidOf } from "../../harness/inventory.js";
 import { rejectionOf } from "../../harness/rejection.js";
 import { placeInstance, storedSession } from "../../harness/sessions.js";
