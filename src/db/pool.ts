@@ -37,6 +37,9 @@ interface OwnPool {
   readonly clients: Set<pg.PoolClient>;
 }
 
+/** For pg-pool: connections stay, however long nobody needs them. */
+const NEVER = 0;
+
 type State = "new" | "looking" | "ready" | "stopped";
 
 /**
@@ -184,7 +187,8 @@ export class Database implements Part, Querier {
       const verdict = judgeSchema(await this.#readCompat());
       if (this.#state !== "looking") return undefined;
       if (verdict.kind === "usable") {
-        this.#becomeReady();
+        await this.#fill();
+        if (this.#state === "looking") this.#becomeReady();
         return undefined;
       }
       this.#problem = verdict.advice;
@@ -194,6 +198,16 @@ export class Database implements Part, Querier {
     }
     if (this.#problem !== before) this.#log.warn({ problem: this.#problem }, "waiting for the database");
     return undefined;
+  }
+
+  /**
+   * Opens all connections while it is calm: in a crowd each takes longer, and one that takes too long counts as an outage.
+   * What Postgres does not give now is asked for again when it is needed.
+   */
+  async #fill(): Promise<void> {
+    const { pool } = this.#own;
+    const opened = await Promise.allSettled(Array.from({ length: DB_POOL_SIZE }, () => pool.connect()));
+    for (const result of opened) if (result.status === "fulfilled") result.value.release();
   }
 
   #becomeReady(): void {
@@ -218,7 +232,8 @@ export class Database implements Part, Querier {
   }
 
   #createPool(): OwnPool {
-    const pool = new pg.Pool({ ...connectionOptions(this.#options), max: DB_POOL_SIZE, allowExitOnIdle: true });
+    const bounds = { max: DB_POOL_SIZE, idleTimeoutMillis: NEVER, allowExitOnIdle: true };
+    const pool = new pg.Pool({ ...connectionOptions(this.#options), ...bounds });
     const own: OwnPool = { pool, clients: new Set() };
     pool.on("connect", (client) => {
       own.clients.add(client);

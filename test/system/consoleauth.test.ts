@@ -20,6 +20,7 @@ import { callUnary } from "../harness/grpc-client.js";
 import { checkHealth } from "../harness/health-client.js";
 import { register, remove, responseOf, update } from "../harness/inventory-calls.js";
 import { Memcached } from "../harness/memcached.js";
+import { freeze } from "../harness/process-facts.js";
 import { runStatement } from "../harness/test-database.js";
 import { postToken, tokenOf } from "../harness/viewer.js";
 import { WireTap } from "../harness/wire-tap.js";
@@ -405,7 +406,7 @@ describe("consoleauth, down", function () {
     await service.start();
     const [legacy, revoked] = [await world.issueLegacy(await world.instance()), await world.instance()];
     const kept = await world.issue(revoked);
-    service.kill("SIGSTOP");
+    await freeze(service.pid);
     await databaseAnswersAlone();
     expect(await world.revoke(revoked)).to.equal(1);
     expect(await world.open(legacy)).to.equal("TOKEN_INVALID");
