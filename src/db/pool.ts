@@ -14,6 +14,7 @@ import { pause, withDeadline } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
 import { DB_CONNECT_MS, DB_POOL_SIZE, DB_QUEUE, DB_RECONNECT_BACKOFF, DB_SILENCE_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
+import { messageOf } from "../lib/message-of.js";
 import { Connection, inTransaction } from "./connection.js";
 import type { Querier, Statement } from "./connection.js";
 import { connectionOptions } from "./connection-options.js";
@@ -163,7 +164,7 @@ export class Database implements Part, Querier {
   #noteFailure(own: OwnPool, error: unknown): void {
     if (troubleOf(error) !== "outage" || own !== this.#own || this.#state !== "ready") return;
     this.#state = "looking";
-    this.#problem = describe(error);
+    this.#problem = messageOf(error);
     this.#log.warn({ err: error }, "lost the database");
     this.#slots.sendAway();
     this.#own = this.#createPool();
@@ -194,7 +195,7 @@ export class Database implements Part, Querier {
       this.#problem = verdict.advice;
       if (verdict.kind === "too-new") return verdict.advice;
     } catch (error) {
-      this.#problem = describe(error);
+      this.#problem = messageOf(error);
     }
     if (this.#problem !== before) this.#log.warn({ problem: this.#problem }, "waiting for the database");
     return undefined;
@@ -259,8 +260,4 @@ async function retire(own: OwnPool, clock: Clock): Promise<void> {
 /** Closes the socket, which the driver's types do not show. */
 function cut(client: pg.PoolClient): void {
   (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
