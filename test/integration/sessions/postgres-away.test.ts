@@ -8,9 +8,9 @@ import { reasonOf } from "../../../src/lib/service-error.js";
 import type { SessionWithChannels } from "../../../src/sessions/session.js";
 import { authorize, uuidOf } from "../../harness/inventory.js";
 import { rejectionOf } from "../../harness/rejection.js";
-import { placeInstance, storedSession } from "../../harness/sessions.js";
+import { placeInstance, storedSession } from "../../harness/stored-sessions.js";
 import { TestDatabase } from "../../harness/test-database.js";
-import { ViewerParts } from "../../harness/viewers.js";
+import { ViewerParts } from "../../harness/viewer-parts.js";
 import { until, within } from "../../harness/within.js";
 
 const VM = uuidOf(1);
