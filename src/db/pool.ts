@@ -189,7 +189,7 @@ export class Database implements Part, Querier {
       if (this.#state !== "looking") return undefined;
       if (verdict.kind === "usable") {
         await this.#fill();
-        if (this.#state === "looking") this.#becomeReady();
+        this.#becomeReady();
         return undefined;
       }
       this.#problem = verdict.advice;
@@ -212,6 +212,8 @@ export class Database implements Part, Querier {
   }
 
   #becomeReady(): void {
+    // A stop may have come meanwhile.
+    if (this.#state !== "looking") return;
     this.#state = "ready";
     this.#log.info("the database is there");
     for (const listener of this.#listeners) listener();
