@@ -6,7 +6,7 @@ import { headerList } from "./header-list.js";
 
 /** Who asks, and under which name it found us. */
 export interface Forwarded {
-  /** The viewer's address without its port; empty where unknown. */
+  /** The client's address without its port; empty where unknown. */
   readonly clientAddress: string;
   readonly scheme: "http" | "https";
   /** As in the Host header; empty where there is none. */
@@ -76,7 +76,7 @@ function plainAddress(text: string): string | undefined {
   return isIP(address) === 0 || address.includes("%") ? undefined : address;
 }
 
-/** What the nearest proxy has written; those before it may be the viewer's own words. */
+/** What the nearest proxy has written; those before it may be the client's own words. */
 function lastOf(header: string | string[] | undefined): string | undefined {
   return headerList(header).at(-1);
 }
