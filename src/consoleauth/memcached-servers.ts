@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The few commands of memcached that are used here, with answers instead of errors. The only file that knows the library;
 // docs/decisions/0010 says why it is this one.
-import { MemcacheClient } from "memcache-client";
+import { MemcacheClient, MemcacheConnection } from "memcache-client";
 import { createHash } from "node:crypto";
-import { KEEPALIVE_INTERVAL_MS, MEMCACHED_COMMAND_MS } from "../lib/limits.js";
+import { KEEPALIVE_INTERVAL_MS, MAX_MEMCACHED_VALUE_BYTES, MEMCACHED_COMMAND_MS } from "../lib/limits.js";
 import { storeUnavailable } from "./authorization-store.js";
 
 /** A value with the number that it has until somebody writes it. */
@@ -37,10 +37,11 @@ export class MemcachedServers {
     for (const client of this.#clients) client.shutdown();
   }
 
+  /** What another program has put there as something else than text is an empty one, which can be replaced. */
   async get(key: string): Promise<Versioned | undefined> {
-    const found = await this.#ask(key, (client) => client.gets<string>(key));
+    const found = await this.#ask(key, (client) => client.gets<unknown>(key));
     if (typeof found !== "object") return undefined;
-    return { text: found.value, version: String(found.casUniq) };
+    return { text: typeof found.value === "string" ? found.value : "", version: String(found.casUniq) };
   }
 
   /** Writes it whatever was there. */
@@ -98,4 +99,30 @@ function createClient(server: string): MemcacheClient {
     keepAlive: KEEPALIVE_INTERVAL_MS,
     noDelay: true,
   });
+}
+
+refuseNonsense();
+
+/**
+ * To what no memcached says the library throws where nobody catches it, which would end this process; it prints what it
+ * does not know, and makes room for as many bytes as it is promised. Here all that ends the connection.
+ */
+function refuseNonsense(): void {
+  const { prototype } = MemcacheConnection;
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- they are called with their connection
+  const { onData, initiatePending } = prototype;
+  prototype.onData = function (data): void {
+    try {
+      onData.call(this, data);
+    } catch {
+      this.shutdown();
+    }
+  };
+  prototype.initiatePending = function (tokens, length): void {
+    if (length > MAX_MEMCACHED_VALUE_BYTES) throw new Error(`a value of ${length} bytes`);
+    initiatePending.call(this, tokens, length);
+  };
+  prototype.cmdAction_undefined = function ([word]): boolean {
+    throw new Error(`${word} is no answer of memcached`);
+  };
 }

@@ -3,7 +3,8 @@
 import type { RouteHandlerMethod } from "fastify";
 import type { LookupConsoleToken } from "../console/lookup-console-token.js";
 import { MAX_TOKEN_LENGTH } from "../lib/limits.js";
-import { invalid, parseText } from "../lib/validate.js";
+import { ServiceError } from "../lib/service-error.js";
+import { invalid } from "../lib/validate.js";
 import type { NovaCalls } from "./nova-calls.js";
 import { queryNames } from "./request-query.js";
 
@@ -26,8 +27,7 @@ export function showConsoleAuthToken({ calls, lookupConsoleToken }: ConsoleAuthT
       throw invalid("the query", "must be empty");
     }
     const { token } = request.params as { readonly token: string };
-    const text = parseText(token, { field: "token", most: MAX_TOKEN_LENGTH, required: true });
-    const target = await lookupConsoleToken.execute(text, context);
+    const target = await lookupConsoleToken.execute(requireToken(token), context);
     const direct = version >= STRICT_FROM && target.consoleType === "spice-direct";
     return {
       console: {
@@ -39,4 +39,10 @@ export function showConsoleAuthToken({ calls, lookupConsoleToken }: ConsoleAuthT
       },
     };
   };
+}
+
+/** As in Nova, what cannot be a token is one that nobody knows. */
+function requireToken(text: string): string {
+  if (text !== "" && text.length <= MAX_TOKEN_LENGTH) return text;
+  throw new ServiceError("TOKEN_NOT_FOUND", "the token is unknown, used or expired");
 }

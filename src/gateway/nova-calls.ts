@@ -2,11 +2,12 @@
 // What must hold before a use case is asked, and what it is then told: who calls, in which version, from where.
 import type { FastifyRequest, onRequestHookHandler } from "fastify";
 import type { IncomingMessage } from "node:http";
-import { HttpProblem } from "../http/http-problem.js";
+import { HttpProblem, notFound } from "../http/http-problem.js";
 import type { HttpRequest, HttpRequests } from "../http/http-requests.js";
 import { draining } from "../lib/draining.js";
-import { GATEWAY_REQUEST_MS } from "../lib/limits.js";
+import { GATEWAY_REQUEST_MS, MAX_NAME_LENGTH } from "../lib/limits.js";
 import { isLoopback } from "../lib/listen-address.js";
+import { parseText } from "../lib/validate.js";
 import type { Caller } from "../rpc/caller.js";
 import type { LoopbackCallers } from "../rpc/loopback-callers.js";
 import { requireSomebody } from "../rpc/loopback-callers.js";
@@ -39,7 +40,7 @@ export class NovaCalls {
 
   /**
    * Refuses with DRAINING, then who is not known (401), then the version (400, 406), then the project of the address
-   * (400): the order of Nova, where identity is checked before the API is reached.
+   * (404, 400): the order of Nova, where identity is checked before the API is reached.
    */
   readonly guard: onRequestHookHandler = (request, reply, done) => {
     if (this.#options.draining()) throw draining();
@@ -94,10 +95,16 @@ function isLoopbackHost(host: string): boolean {
   return isLoopback(host.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1"));
 }
 
+/** No project has such a name: a client would resolve the addresses that we make of it to other ones. */
+const NO_PROJECTS = ["", ".", ".."];
+
 /** Addresses may name a project, which must then be the caller's; a caller without one may name any. */
 function requireOwnProject(request: FastifyRequest, { project }: Caller): void {
   const { project: named } = request.params as { readonly project?: string };
-  if (named === undefined || project === "" || named === project) return;
+  if (named === undefined) return;
+  if (NO_PROJECTS.includes(named)) throw notFound();
+  parseText(named, { field: "the project in the address", most: MAX_NAME_LENGTH });
+  if (project === "" || named === project) return;
   throw new HttpProblem(400, "INVALID_ARGUMENT", "the project in the address is not that of the token");
 }
 

@@ -3,6 +3,7 @@
 import { fastify } from "fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { RequestListener, Server } from "node:http";
+import { MAX_HTTP_HEADER_BYTES } from "../lib/limits.js";
 import type { ProblemBody } from "./http-problem.js";
 import { notFound, problemFrom } from "./http-problem.js";
 import type { HttpRequests } from "./http-requests.js";
@@ -28,6 +29,8 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     serverFactory: (answer) => createServer(answer),
     bodyLimit: maxBodyBytes,
     exposeHeadRoutes: false,
+    // How long a part of an address is matters to its route alone; the headers' bound is the address' too.
+    routerOptions: { maxParamLength: MAX_HTTP_HEADER_BYTES },
     // A request that still comes while the server closes is answered like any other, in our words.
     return503OnClosing: false,
     // What is not as the schema says is refused, not repaired.

@@ -53,7 +53,9 @@ export function notFound(): HttpProblem {
 export function problemFrom(thrown: unknown): HttpProblem {
   if (thrown instanceof HttpProblem) return thrown;
   const status = refusedByFastify(thrown);
-  if (status !== undefined) return new HttpProblem(status, "INVALID_ARGUMENT", wordsFor(status), { cause: thrown });
+  if (status !== undefined) {
+    return new HttpProblem(status, "INVALID_ARGUMENT", wordsFor(status, thrown), { cause: thrown });
+  }
   const error = serviceErrorFrom(thrown);
   const { http, retryMs } = error.mapping;
   const { metadata, cause } = error;
@@ -67,9 +69,16 @@ function refusedByFastify(thrown: unknown): number | undefined {
   return status >= 400 && status < 500 ? status : undefined;
 }
 
-function wordsFor(status: number): string {
+const NO_JSON = ["FST_ERR_CTP_INVALID_JSON_BODY", "FST_ERR_CTP_EMPTY_JSON_BODY"];
+
+function wordsFor(status: number, thrown: unknown): string {
   if (status === 413) return "the body is too large";
   if (status === 415) return "the body must be application/json";
-  if (status === 414) return "the address is too long";
+  // As Nova says it; a reserved name ("__proto__") makes it none as well.
+  if (NO_JSON.includes(codeOf(thrown))) return "malformed request body: this is not JSON";
   return "the request is not what this address takes";
+}
+
+function codeOf(thrown: unknown): string {
+  return thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
 }

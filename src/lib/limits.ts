@@ -120,6 +120,8 @@ export const LEGACY_SETTLES_MS = 3_000;
 /** For one command to memcached, and for all that make one step of the store; less than a caller waits. */
 export const MEMCACHED_COMMAND_MS = 400;
 export const MEMCACHED_MS = 800;
+/** What memcached takes at most where it is not told otherwise. */
+export const MAX_MEMCACHED_VALUE_BYTES = 1024 * 1024;
 /** How often the writer of an instance's list begins anew because somebody else has written it meanwhile. */
 export const MAX_LIST_ATTEMPTS = 100;
 /** How long a list goes on naming a token that has expired: clocks of several machines may differ by less. */

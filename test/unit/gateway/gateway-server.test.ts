@@ -130,6 +130,18 @@ describe("GatewayServer", () => {
       expectFault(await gateway.rest.get("/v2.1/p2/servers"), 400, "badRequest", /project/);
       expect((await gateway.rest.get("/v2.1/p1/servers")).status).to.equal(200);
     });
+
+    it("finds nothing at an address whose project is none", async () => {
+      for (const path of ["/v2.1//servers", "/v2.1/%2e/servers", "/v2.1/%2E%2e/servers"]) {
+        const text = await gateway.raw(
+          `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Auth-Token: t\r\nConnection: close\r\n\r\n`,
+        );
+        expect(text, path).to.match(/^HTTP\/1\.1 404 /);
+      }
+      for (const project of ["%00", "%E2%80%AE", "p".repeat(256)])
+        expectFault(await gateway.rest.get(`/v2.1/${project}/servers`), 400, "badRequest", /project/);
+      expect((await gateway.rest.get(`/v2.1/${"p".repeat(255)}/servers`)).status).to.equal(200);
+    });
   });
 
   describe("versions", () => {
@@ -209,7 +221,8 @@ describe("GatewayServer", () => {
       });
     }
 
-    it("does not find a server whose id is no uuid", async () => {
+    it("does not find a server whose id is no uuid, however long it is", async () => {
+      expectFault(await gateway.rest.get(`/v2.1/servers/${"x".repeat(9_000)}`), 404, "itemNotFound");
       expectFault(await gateway.rest.remoteConsole("web-1"), 404, "itemNotFound");
     });
 
@@ -286,8 +299,12 @@ describe("GatewayServer", () => {
       expectFault(await gateway.rest.lookup("t", { version: "2.30" }), 400, "badRequest", /2\.31/);
     });
 
-    it("is refused without a token", async () => {
-      expectFault(await gateway.rest.lookup(""), 400, "badRequest", /^token must not be empty$/);
+    it("does not find what cannot be a token, and does not look for it", async () => {
+      for (const token of ["", "t".repeat(129), "t".repeat(9_000)]) {
+        expectFault(await gateway.rest.lookup(token), 404, "itemNotFound", /^the token is unknown/);
+      }
+      expect(gateway.useCases.lookups).to.be.empty;
+      expect((await gateway.rest.lookup("t".repeat(128))).status).to.equal(200);
     });
 
     it("ignores a query up to 2.98 and refuses it from 2.99 on", async () => {
@@ -341,7 +358,7 @@ describe("GatewayServer", () => {
         gateway.rest.post(`${SERVER}/action`, {}, { rawBody, headers: { "content-type": type } });
       expectFault(await post("a=b", "application/x-www-form-urlencoded"), 415, "badMediaType");
       for (const text of ["{", "", "[".repeat(16_000), '{"__proto__":{}}'])
-        expectFault(await post(text), 400, "badRequest");
+        expectFault(await post(text), 400, "badRequest", /^malformed request body/);
       expectFault(await post(`"${"x".repeat(16_384)}"`), 413, "overLimit");
       expect(gateway.useCases.consoles).to.be.empty;
     });
