@@ -6,6 +6,7 @@ import { loadConfig } from "../src/config/load-config.js";
 import { MAX_HOST_LENGTH } from "../src/lib/limits.js";
 import { loopbackAddress } from "../src/lib/listen-address.js";
 import { LOG_LEVELS } from "../src/lib/log.js";
+import { messageOf } from "../src/lib/message-of.js";
 import { parseText } from "../src/lib/validate.js";
 
 /** Every setting of the agent. Sections and names are Nova's where Nova has the option. */
@@ -69,7 +70,7 @@ function hostName(field: string): z.ZodString {
     try {
       parseText(text, { field, most: MAX_HOST_LENGTH, required: true });
     } catch (error) {
-      context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
+      context.addIssue({ code: "custom", message: messageOf(error) });
     }
   });
 }

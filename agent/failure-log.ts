@@ -2,6 +2,7 @@
 import type { Clock } from "../src/lib/clock.js";
 import { FAILURE_LINES_PER_SECOND } from "../src/lib/limits.js";
 import type { Log } from "../src/lib/log.js";
+import { messageOf } from "../src/lib/message-of.js";
 import type { FailureName } from "./messages.js";
 
 /** A failed request, as the log shows it. */
@@ -28,7 +29,7 @@ export class FailureLog {
   failed({ err, ...fields }: FailedRequest): void {
     const fault = fields.reason === "INTERNAL";
     const level = this.#mayShow() ? (fault ? "error" : "info") : "debug";
-    const detail = err instanceof Error ? err.message : String(err);
+    const detail = messageOf(err);
     this.#log[level](fault ? { ...fields, err } : { ...fields, detail }, "request failed");
   }
 

@@ -8,6 +8,7 @@ import {
   MAX_REQUEST_MS,
 } from "../src/lib/limits.js";
 import type { Log } from "../src/lib/log.js";
+import { messageOf } from "../src/lib/message-of.js";
 import { Waiters } from "../src/lib/waiters.js";
 import type { AgentMetrics } from "./agent-metrics.js";
 import type { FailureLog } from "./failure-log.js";
@@ -118,10 +119,6 @@ export class RequestHandler {
     const seconds = (this.#options.clock.now() - began) / 1_000;
     this.#options.metrics.requestSeconds.observe({ operation: nameOf(request) }, seconds);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function nameOf({ operation }: AgentRequest): string {

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import type { Part } from "../src/lib/lifecycle.js";
+import { messageOf } from "../src/lib/message-of.js";
 import { sendSignal } from "./process-table.js";
 import type { ServiceUser } from "./service-user.js";
 import { waitUntil } from "./wait-until.js";
@@ -92,7 +93,7 @@ export class ChildProgram implements Part {
     try {
       await waitUntil(check, { ms: readyMs, what: `${this.name} to be ready` });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       throw new Error(`${message}; last lines of ${this.logFile}:\n${this.lastLogLines()}`, { cause: error });
     }
   }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The legacy store as a program of its own, `spicegate consoleauth`: what nova-consoleauth was. It needs no database.
 import type { Server } from "@grpc/grpc-js";
-import { HealthImplementation } from "grpc-health-check";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { createLocalParts } from "./consoleauth/legacy-parts.js";
@@ -10,9 +9,8 @@ import { Lifecycle } from "./lib/lifecycle.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
-import { HEALTH_SERVICE, servingStatus } from "./rpc/health.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
-import { addReflection } from "./rpc/reflection.js";
+import { PublishedServices } from "./rpc/published-services.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
 import { createCallMetrics } from "./telemetry/controller-metrics.js";
 import { createRegistry } from "./telemetry/metrics.js";
@@ -25,13 +23,11 @@ export interface ConsoleAuthProgramOptions {
   readonly log: Log;
 }
 
-const SERVICES = [CONSOLEAUTH_SERVICE];
-
 /** A run of `spicegate consoleauth`. */
 export class ConsoleAuthProgram implements Part {
   readonly #log: Log;
   readonly #readiness = new Readiness(["serving"]);
-  readonly #health = new HealthImplementation(servingStatus(SERVICES, false));
+  readonly #published = new PublishedServices([CONSOLEAUTH_SERVICE]);
   readonly #lifecycle: Lifecycle;
 
   constructor({ config, log }: ConsoleAuthProgramOptions) {
@@ -42,8 +38,7 @@ export class ConsoleAuthProgram implements Part {
     const { store, consoleAuth } = createLocalParts(config);
     const addServices = (server: Server): void => {
       addConsoleAuthService(server, handlers, consoleAuth);
-      this.#health.addToServer(server);
-      addReflection(server, [...SERVICES, HEALTH_SERVICE]);
+      this.#published.addToServer(server);
     };
     const telemetry = { listen: requireAddress(telemetryListen), registry, readiness: this.#readiness, log };
     this.#log = log;
@@ -71,9 +66,7 @@ export class ConsoleAuthProgram implements Part {
   }
 
   #announce(ready: boolean): void {
-    for (const [service, status] of Object.entries(servingStatus(SERVICES, ready))) {
-      this.#health.setStatus(service, status);
-    }
+    this.#published.announce(ready);
     this.#log.info({ ready }, ready ? "ready" : "not ready");
   }
 }

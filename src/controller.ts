@@ -2,7 +2,6 @@
 // The one place that constructs the controller's long-lived parts and knows their order; those that only viewers need
 // are made next door, in viewer-parts.ts, and what callers can ask for in use-cases.ts.
 import type { Server } from "@grpc/grpc-js";
-import { HealthImplementation } from "grpc-health-check";
 import { randomBytes } from "node:crypto";
 import { AgentRouter } from "./agents/agent-router.js";
 import { addAgentStreamService } from "./api/agent-stream-service.js";
@@ -26,9 +25,8 @@ import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
-import { HEALTH_SERVICE, servingStatus } from "./rpc/health.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
-import { addReflection } from "./rpc/reflection.js";
+import { PublishedServices } from "./rpc/published-services.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
 import { createControllerMetrics } from "./telemetry/controller-metrics.js";
@@ -61,8 +59,7 @@ export class Controller implements Part {
   readonly #registry = createRegistry();
   readonly #metrics = createControllerMetrics(this.#registry);
   readonly #readiness = new Readiness(["database", "inventory", "serving"]);
-  readonly #services: readonly string[];
-  readonly #health: HealthImplementation;
+  readonly #published: PublishedServices;
   readonly #controllerId = randomBytes(16).toString("hex");
   readonly #database: Database;
   readonly #instances: InstanceRegistry;
@@ -96,8 +93,7 @@ export class Controller implements Part {
     this.#streams = new StreamHandlers(calls);
     this.#legacy = createLegacyParts({ config, database, metrics, log });
     const { tokens: legacy, served } = this.#legacy;
-    this.#services = served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES;
-    this.#health = new HealthImplementation(servingStatus(this.#services, false));
+    this.#published = new PublishedServices(served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES);
     this.#viewers = createViewerParts({
       config,
       controllerId,
@@ -186,8 +182,7 @@ export class Controller implements Part {
   #apiServer(): GrpcServer {
     const addServices = (server: Server): void => {
       this.#addUseCases(server);
-      this.#health.addToServer(server);
-      addReflection(server, [...this.#services, HEALTH_SERVICE]);
+      this.#published.addToServer(server);
     };
     return new GrpcServer({
       name: "api",
@@ -244,9 +239,7 @@ export class Controller implements Part {
   }
 
   #announce(ready: boolean): void {
-    for (const [service, status] of Object.entries(servingStatus(this.#services, ready))) {
-      this.#health.setStatus(service, status);
-    }
+    this.#published.announce(ready);
     this.#log.info({ ready, conditions: this.#readiness.conditions() }, ready ? "ready" : "not ready");
   }
 }

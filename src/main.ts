@@ -13,6 +13,7 @@ import { migrate } from "./db/migrate.js";
 import { runProgram } from "./lib/lifecycle.js";
 import type { Log } from "./lib/log.js";
 import { createLog } from "./lib/log.js";
+import { messageOf } from "./lib/message-of.js";
 
 const packageJson = new URL("../../package.json", import.meta.url);
 const { version } = JSON.parse(readFileSync(packageJson, "utf8")) as { version: string };
@@ -93,7 +94,7 @@ async function runUpgradeCheck(config: ControllerConfig): Promise<void> {
     process.stdout.write(text);
     process.exitCode = exitCode;
   } catch (error) {
-    process.stderr.write(`spicegate: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`spicegate: ${messageOf(error)}\n`);
     process.exitCode = UNEXPECTED;
   }
 }

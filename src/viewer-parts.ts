@@ -86,7 +86,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const viewers = new ProvenSessions({ ...shared, registry, endings, displays, metrics, clock });
   const proxy = createProxy(options, {
     refusals,
-    redeeming: new RedeemConsoleToken({ ...shared, tokens, legacy, consumeLegacy: !config.console.compat_tokens }),
+    redeeming: new RedeemConsoleToken({ ...shared, tokens, legacy }),
     sessions: viewers,
     entrance: new EnterByToken({ ...shared, tokens, legacy, viewers }),
   });

@@ -12,6 +12,7 @@ import {
   MAX_DOMAINS_PER_HOST,
 } from "../../src/lib/limits.js";
 import type { Log } from "../../src/lib/log.js";
+import { messageOf } from "../../src/lib/message-of.js";
 import { ServiceError } from "../../src/lib/service-error.js";
 import type { AskOptions, DomainChange, DomainDescription, Hypervisor, HypervisorStatus } from "../hypervisor.js";
 import type { Ending } from "./call-connection.js";
@@ -186,7 +187,7 @@ export class LibvirtHypervisor implements Hypervisor {
         await this.#connect();
         await this.#untilOneEnds();
       } catch (error) {
-        this.#lost(error instanceof Error ? error.message : String(error));
+        this.#lost(messageOf(error));
       }
       if (this.#clock.now() - begun > LIBVIRT_BACKOFF.mostMs) backoff.reset();
       if (!this.#status.available) await pause(backoff.next(), signal, this.#clock);

@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { isLoopback, loopbackAddress } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
+import { messageOf } from "../lib/message-of.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
 
@@ -251,7 +252,7 @@ function readSecret(file: string): string {
   try {
     return readFileSync(file, "utf8").trimEnd();
   } catch (error) {
-    throw new ConfigError([`database.password_file: ${error instanceof Error ? error.message : String(error)}`]);
+    throw new ConfigError([`database.password_file: ${messageOf(error)}`]);
   }
 }
 

@@ -11,6 +11,7 @@ import type { SettingsTree } from "./settings-tree.js";
 import { isTree, setAt, valueAt } from "./settings-tree.js";
 import type { Translation } from "./translate-nova-options.js";
 import { translateNovaOptions } from "./translate-nova-options.js";
+import { messageOf } from "../lib/message-of.js";
 
 /** Where settings come from. */
 export interface ConfigSource {
@@ -128,13 +129,13 @@ function readTree(file: string): SettingsTree {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new ConfigError([`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`]);
+    throw new ConfigError([`cannot read ${file}: ${messageOf(error)}`]);
   }
   let tree: unknown;
   try {
     tree = parseYaml(text);
   } catch (error) {
-    throw new ConfigError([`${file} is not valid YAML: ${error instanceof Error ? error.message : String(error)}`]);
+    throw new ConfigError([`${file} is not valid YAML: ${messageOf(error)}`]);
   }
   if (tree === null || tree === undefined) return {};
   if (!isTree(tree)) throw new ConfigError([`${file} must hold sections such as "api:", not a list or a single value`]);

@@ -2,7 +2,7 @@
 import { ServiceError } from "../lib/service-error.js";
 
 /** The console types of Nova that this controller issues: for the page it serves, and for a native SPICE proxy. */
-export const CONSOLE_TYPES = ["spice-html5", "spice-direct"] as const;
+const CONSOLE_TYPES = ["spice-html5", "spice-direct"] as const;
 
 /** One of them. */
 export type ConsoleType = (typeof CONSOLE_TYPES)[number];

@@ -3,6 +3,7 @@
 // and again until it expires. The first one begins a session, the others find it; whichever controller they come to.
 import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import { abortError } from "../lib/deadline.js";
+import { MAX_ENTRY_LOOKS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { SessionEndReason } from "../sessions/session.js";
@@ -28,8 +29,6 @@ export interface EnterByTokenOptions extends TokenCheckOptions {
 
 /** After these the token begins another session. Any other end was somebody's will, or a limit: the token goes with it. */
 const BEGINS_ANEW: readonly SessionEndReason[] = ["ABANDONED", "INSTANCE_STOPPED", "INSTANCE_CRASHED"];
-
-const MOST_LOOKS = 2;
 
 /** What an attempt goes by. */
 interface Attempt {
@@ -71,7 +70,7 @@ export class EnterByToken implements TokenEntrance {
   /** Where another one was quicker, the second look finds its session. */
   async #joinOrBegin(attempt: Attempt): Promise<BegunSession> {
     let last: EnteredSession | undefined;
-    for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
+    for (let looks = 0; looks < MAX_ENTRY_LOOKS; looks += 1) {
       last = await this.#findLast(attempt);
       const begun = joinable(last) ?? (await this.#begin(attempt, last));
       if (begun) return begun;

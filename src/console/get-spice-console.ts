@@ -112,21 +112,18 @@ export class GetSpiceConsole {
   async #authorize(placed: Placed, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
     const { tokens, legacy, urls, ttlSeconds } = this.#options;
     const actor = actorFrom(context);
-    const request = {
+    const target = {
       instanceUuid: placed.instance.uuid,
       consoleType: placed.consoleType,
-      agentHost: placed.host,
       host: endpoint.host,
       port: endpoint.port || undefined,
       tlsPort: endpoint.tlsPort || undefined,
       accessUrlBase: urls[placed.consoleType].baseUrl,
-      ttlSeconds,
-      actor,
     };
-    const { token, expiresAt } = await tokens.authorize(request);
+    const { token, expiresAt } = await tokens.authorize({ ...target, agentHost: placed.host, ttlSeconds, actor });
     const { signal } = context;
-    const target = { ...request, internalAccessPath: undefined, createdBy: actor.subject, expiresAt };
-    if (!signal.aborted) await legacy.issued(hashToken(token), target);
+    const whose = { internalAccessPath: undefined, createdBy: actor.subject, expiresAt };
+    if (!signal.aborted) await legacy.issued(hashToken(token), { ...target, ...whose });
     if (!signal.aborted) return { token, expiresAt };
     await tokens.withdraw(token, actor);
     throw abortError(signal);

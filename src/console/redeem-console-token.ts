@@ -16,8 +16,6 @@ import type { OpenedSession, Redeeming, ViewerContext } from "./viewer.js";
 /** What redeeming needs. */
 export interface RedeemConsoleTokenOptions extends TokenCheckOptions {
   readonly legacy: Pick<LegacyTokens, "bringIn">;
-  /** Whether the legacy store forgets what only it knew; not where a token can be used again. */
-  readonly consumeLegacy: boolean;
   readonly sessions: Pick<SessionStore, "redeem">;
   readonly drain: Pick<ViewerDrain, "requireOpen">;
   readonly refusals: ViewerRefusals;
@@ -46,7 +44,7 @@ export class RedeemConsoleToken implements Redeeming {
     try {
       this.#options.drain.requireOpen();
       const tokenHash = hashOf(text);
-      await this.#options.legacy.bringIn(tokenHash, { consume: this.#options.consumeLegacy });
+      await this.#options.legacy.bringIn(tokenHash, { consume: true });
       const token = await this.#check.require(tokenHash);
       known = knownOf(token);
       requireUnused(token);

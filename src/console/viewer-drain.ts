@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { waitAtMost } from "../lib/deadline.js";
+import { draining } from "../lib/draining.js";
 import { CLOSE_HANDSHAKE_MS } from "../lib/limits.js";
 import type { Part } from "../lib/lifecycle.js";
-import { ServiceError } from "../lib/service-error.js";
 import type { SessionRegistry } from "../sessions/session-registry.js";
 
 /**
@@ -36,8 +36,7 @@ export class ViewerDrain implements Part {
 
   /** Throws DRAINING once it stops. */
   requireOpen(): void {
-    if (!this.#draining) return;
-    throw new ServiceError("DRAINING", "this controller is stopping; try again, another one answers");
+    if (this.#draining) throw draining();
   }
 
   /** Resolves when no channel is left, or the last ones have been told. Twice is harmless. */

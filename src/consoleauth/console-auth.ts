@@ -39,7 +39,8 @@ export interface LegacyTokens {
   issued(tokenHash: string, console: AuthorizedConsole): Promise<void>;
   /**
    * A token is presented. The legacy store is asked first; what it alone knows is put into the database, which decides
-   * from then on whether it is used or expired. With `consume` the legacy store forgets what only it knew.
+   * from then on whether it is used or expired. With `consume` it is about to be used: the legacy store forgets what only
+   * it knew, unless tokens can be used again (console.compat_tokens).
    */
   bringIn(tokenHash: string, options: { readonly consume: boolean }): Promise<void>;
   /** The instance is deleted, its tokens are revoked, or its live migration begins: the legacy store forgets its tokens. */

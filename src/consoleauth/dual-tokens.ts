@@ -9,7 +9,7 @@ import { LEGACY_CALL_MS, MAX_LEGACY_CALLS, MAX_WAITING_LEGACY_CALLS } from "../l
 import type { Log } from "../lib/log.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { AdoptedTokens, Adoption } from "./adopted-tokens.js";
-import { storeFull } from "./authorization-store.js";
+import { storeUnavailable } from "./authorization-store.js";
 import type { AuthorizedConsole, ConsoleAuth, LegacyTokens } from "./console-auth.js";
 import { LegacyOutage } from "./legacy-outage.js";
 
@@ -17,6 +17,8 @@ import { LegacyOutage } from "./legacy-outage.js";
 export interface DualTokensOptions {
   readonly legacy: ConsoleAuth;
   readonly adopted: Pick<AdoptedTokens, "adopt">;
+  /** Whether tokens can be used again (console.compat_tokens): then a use takes none from the legacy store. */
+  readonly reusable: boolean;
   readonly metrics: Pick<ControllerMetrics, "consoleauthChecks" | "consoleauthWriteFailures">;
   readonly log: Log;
   readonly clock?: Clock;
@@ -50,10 +52,10 @@ export class DualTokens implements LegacyTokens {
   }
 
   async bringIn(tokenHash: string, { consume }: { readonly consume: boolean }): Promise<void> {
-    const { legacy, metrics } = this.#options;
+    const { legacy, metrics, reusable } = this.#options;
     const result = await this.#adopt(tokenHash);
     metrics.consoleauthChecks.inc({ result });
-    if (result !== "legacy-only" || !consume) return;
+    if (result !== "legacy-only" || !consume || reusable) return;
     // The row is there: of two that redeem it one gets the session, whatever the legacy store goes on saying.
     await this.#write("consume", () => legacy.check(tokenHash, { consume: true }));
   }
@@ -77,19 +79,17 @@ export class DualTokens implements LegacyTokens {
 
   /** The store's answer, as the one element of a list; undefined where it gave none. */
   async #ask<Answer>(slots: Slots, work: () => Promise<Answer>): Promise<readonly [Answer] | undefined> {
-    if (!(await slots.take())) {
-      this.#outage.failed(storeFull("the queue to the legacy store"));
-      return undefined;
-    }
     try {
-      const answer = await work();
+      const answer = await slots.run(work, crowded);
       this.#outage.answered();
       return [answer];
     } catch (error) {
       this.#outage.failed(error);
       return undefined;
-    } finally {
-      slots.give();
     }
   }
+}
+
+function crowded(): Error {
+  return storeUnavailable(new Error("too many wait for it already"));
 }

@@ -44,7 +44,8 @@ export function createLegacyParts(options: LegacyPartsOptions): LegacyParts {
   if (!config.workarounds.enable_consoleauth) return { tokens: NO_LEGACY_TOKENS, served: undefined, parts: [] };
   const { address, token_ttl: ttlSeconds } = config.consoleauth;
   const adopted = new AdoptedTokens(database, ttlSeconds);
-  const dual = (legacy: ConsoleAuth): LegacyTokens => new DualTokens({ legacy, adopted, metrics, log });
+  const { compat_tokens: reusable } = config.console;
+  const dual = (legacy: ConsoleAuth): LegacyTokens => new DualTokens({ legacy, adopted, reusable, metrics, log });
   if (address !== undefined) {
     const remote = new RemoteConsoleAuth(address);
     return { tokens: dual(remote), served: undefined, parts: [{ name: "legacy store", part: remote }] };

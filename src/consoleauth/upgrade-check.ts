@@ -5,6 +5,7 @@ import type { ControllerConfig } from "../config/controller-config.js";
 import { Database } from "../db/pool.js";
 import type { Querier } from "../db/connection.js";
 import { silentLog } from "../lib/log.js";
+import { messageOf } from "../lib/message-of.js";
 import { RemoteConsoleAuth } from "./remote-console-auth.js";
 
 /** How a check ends; its number is the program's exit code where no other check ends worse. */
@@ -120,8 +121,4 @@ function wrap(text: string): readonly string[] {
     else lines.push(lines.length === 0 ? word : `  ${word}`);
   }
   return lines;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

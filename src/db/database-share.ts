@@ -24,12 +24,8 @@ export class DatabaseShare implements Querier {
   }
 
   /** Runs work that holds one connection at a time, in this share. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    if (!(await this.#slots.take())) throw databaseUnavailable(new Error("too many of its kind wait for a connection"));
-    try {
-      return await work();
-    } finally {
-      this.#slots.give();
-    }
+  run<T>(work: () => Promise<T>): Promise<T> {
+    const crowded = (): Error => databaseUnavailable(new Error("too many of its kind wait for a connection"));
+    return this.#slots.run(work, crowded);
   }
 }

@@ -14,6 +14,7 @@ import { pause, withDeadline } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
 import { DB_CONNECT_MS, DB_POOL_SIZE, DB_QUEUE, DB_RECONNECT_BACKOFF, DB_SILENCE_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
+import { messageOf } from "../lib/message-of.js";
 import { Connection, inTransaction } from "./connection.js";
 import type { Querier, Statement } from "./connection.js";
 import { connectionOptions } from "./connection-options.js";
@@ -36,6 +37,9 @@ interface OwnPool {
   readonly pool: pg.Pool;
   readonly clients: Set<pg.PoolClient>;
 }
+
+/** For pg-pool: connections stay, however long nobody needs them. */
+const NEVER = 0;
 
 type State = "new" | "looking" | "ready" | "stopped";
 
@@ -160,7 +164,7 @@ export class Database implements Part, Querier {
   #noteFailure(own: OwnPool, error: unknown): void {
     if (troubleOf(error) !== "outage" || own !== this.#own || this.#state !== "ready") return;
     this.#state = "looking";
-    this.#problem = describe(error);
+    this.#problem = messageOf(error);
     this.#log.warn({ err: error }, "lost the database");
     this.#slots.sendAway();
     this.#own = this.#createPool();
@@ -184,19 +188,32 @@ export class Database implements Part, Querier {
       const verdict = judgeSchema(await this.#readCompat());
       if (this.#state !== "looking") return undefined;
       if (verdict.kind === "usable") {
+        await this.#fill();
         this.#becomeReady();
         return undefined;
       }
       this.#problem = verdict.advice;
       if (verdict.kind === "too-new") return verdict.advice;
     } catch (error) {
-      this.#problem = describe(error);
+      this.#problem = messageOf(error);
     }
     if (this.#problem !== before) this.#log.warn({ problem: this.#problem }, "waiting for the database");
     return undefined;
   }
 
+  /**
+   * Opens all connections while it is calm: in a crowd each takes longer, and one that takes too long counts as an outage.
+   * What Postgres does not give now is asked for again when it is needed.
+   */
+  async #fill(): Promise<void> {
+    const { pool } = this.#own;
+    const opened = await Promise.allSettled(Array.from({ length: DB_POOL_SIZE }, () => pool.connect()));
+    for (const result of opened) if (result.status === "fulfilled") result.value.release();
+  }
+
   #becomeReady(): void {
+    // A stop may have come meanwhile.
+    if (this.#state !== "looking") return;
     this.#state = "ready";
     this.#log.info("the database is there");
     for (const listener of this.#listeners) listener();
@@ -218,7 +235,8 @@ export class Database implements Part, Querier {
   }
 
   #createPool(): OwnPool {
-    const pool = new pg.Pool({ ...connectionOptions(this.#options), max: DB_POOL_SIZE, allowExitOnIdle: true });
+    const bounds = { max: DB_POOL_SIZE, idleTimeoutMillis: NEVER, allowExitOnIdle: true };
+    const pool = new pg.Pool({ ...connectionOptions(this.#options), ...bounds });
     const own: OwnPool = { pool, clients: new Set() };
     pool.on("connect", (client) => {
       own.clients.add(client);
@@ -244,8 +262,4 @@ async function retire(own: OwnPool, clock: Clock): Promise<void> {
 /** Closes the socket, which the driver's types do not show. */
 function cut(client: pg.PoolClient): void {
   (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

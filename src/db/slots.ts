@@ -55,6 +55,16 @@ export class Slots {
     this.#taken -= 1;
   }
 
+  /** Runs work in a slot. Throws what `crowded` makes where there is none; see `take`. */
+  async run<T>(work: () => Promise<T>, crowded: () => Error): Promise<T> {
+    if (!(await this.take())) throw crowded();
+    try {
+      return await work();
+    } finally {
+      this.give();
+    }
+  }
+
   /** Answers false to everybody who waits. */
   sendAway(): void {
     for (const waiter of this.#waiters) this.#dismiss(waiter, false);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nova's microversions. One is written here as the N of 2.N.
 import type { IncomingHttpHeaders } from "node:http";
+import { headerList } from "../http/header-list.js";
 import { HttpProblem } from "../http/http-problem.js";
 
 /** The N of 2.N. */
@@ -26,7 +27,7 @@ export function versionText(version: Microversion): string {
 
 /** The version that a request asks for. Throws a 400 for what is none, and a 406 for one that is not spoken here. */
 export function requestedVersion(headers: IncomingHttpHeaders): Microversion {
-  const text = standardVersion(headers[STANDARD_HEADER]) ?? lastOf(headers[LEGACY_HEADER]);
+  const text = standardVersion(headers[STANDARD_HEADER]) ?? headerList(headers[LEGACY_HEADER]).at(-1);
   if (text === undefined) return SUPPORTED.min;
   if (text === "latest") return SUPPORTED.max;
   const match = VERSION.exec(text);
@@ -57,15 +58,6 @@ export function versionHeaders(version: Microversion): Record<string, string> {
 
 /** Of "identity 3.1, compute 2.8" the compute part; of several the last, as Nova does. */
 function standardVersion(header: string | string[] | undefined): string | undefined {
-  const entries = listOf(header).map((entry) => /^(\S+)\s+(.+)$/.exec(entry));
+  const entries = headerList(header).map((entry) => /^(\S+)\s+(.+)$/.exec(entry));
   return entries.findLast((entry) => entry?.[1]?.toLowerCase() === "compute")?.[2];
-}
-
-function lastOf(header: string | string[] | undefined): string | undefined {
-  return listOf(header).at(-1);
-}
-
-function listOf(header: string | string[] | undefined): string[] {
-  const text = Array.isArray(header) ? header.join(",") : header;
-  return text === undefined ? [] : text.split(",").map((entry) => entry.trim());
 }

@@ -4,9 +4,9 @@ import type { FastifyRequest, onRequestHookHandler } from "fastify";
 import type { IncomingMessage } from "node:http";
 import { HttpProblem, notFound } from "../http/http-problem.js";
 import type { HttpRequest, HttpRequests } from "../http/http-requests.js";
+import { draining } from "../lib/draining.js";
 import { GATEWAY_REQUEST_MS, MAX_NAME_LENGTH } from "../lib/limits.js";
 import { isLoopback } from "../lib/listen-address.js";
-import { ServiceError } from "../lib/service-error.js";
 import { parseText } from "../lib/validate.js";
 import type { Caller } from "../rpc/caller.js";
 import type { LoopbackCallers } from "../rpc/loopback-callers.js";
@@ -43,9 +43,7 @@ export class NovaCalls {
    * (404, 400): the order of Nova, where identity is checked before the API is reached.
    */
   readonly guard: onRequestHookHandler = (request, reply, done) => {
-    if (this.#options.draining()) {
-      throw new ServiceError("DRAINING", "this controller is stopping; ask again, another one answers");
-    }
+    if (this.#options.draining()) throw draining();
     const known = this.#options.requests.of(request.raw);
     void reply.headers(VARY_HEADERS);
     const caller = this.#identify(request, known);

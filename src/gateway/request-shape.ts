@@ -2,6 +2,7 @@
 // Bodies whose shape depends on the version, which fastify's own schema of a route cannot.
 import type { FastifyRequest } from "fastify";
 import type { ServiceError } from "../lib/service-error.js";
+import { MAX_QUOTED_LENGTH } from "../lib/limits.js";
 import { invalid } from "../lib/validate.js";
 
 interface SchemaError {
@@ -10,8 +11,6 @@ interface SchemaError {
   readonly message?: string;
   readonly params: Readonly<Record<string, unknown>>;
 }
-
-const MAX_SHOWN_LENGTH = 64;
 
 /** Throws INVALID_ARGUMENT that names the bad field, unless the body is as the schema says. */
 export function requireShape(request: FastifyRequest, schema: object): void {
@@ -28,7 +27,7 @@ function problemOf(error: SchemaError | undefined): ServiceError {
   if (keyword === "required") return invalid(within(params["missingProperty"]), "must be present");
   if (keyword === "additionalProperties") {
     // The client's own word: in quotes, escaped and cut.
-    const name = JSON.stringify(String(params["additionalProperty"]).slice(0, MAX_SHOWN_LENGTH));
+    const name = JSON.stringify(String(params["additionalProperty"]).slice(0, MAX_QUOTED_LENGTH));
     return invalid(path === "" ? "the body" : path, `must not have the field ${name}`);
   }
   if (keyword === "enum")

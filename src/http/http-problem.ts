@@ -15,7 +15,7 @@ export interface HttpProblemOptions {
   readonly cause?: unknown;
 }
 
-/** An answer that refuses. Its message is safe for the viewer. */
+/** An answer that refuses. Its message is safe for the client. */
 export class HttpProblem extends Error {
   override readonly name = "HttpProblem";
   readonly status: number;

@@ -2,6 +2,7 @@
 // One HTTP request from its arrival to its line in the log, whether fastify or an upgrade answers it.
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Histogram } from "prom-client";
+import { logOutcome } from "../lib/log-outcome.js";
 import type { Log } from "../lib/log.js";
 import { Waiters } from "../lib/waiters.js";
 import { requestIdFrom } from "../rpc/request-context.js";
@@ -106,13 +107,9 @@ export class HttpRequests {
     const seconds = (performance.now() - request.startedAt) / 1_000;
     const reason = problem?.reason ?? (status === undefined ? "CANCELLED" : "OK");
     histogram.observe({ route, reason }, seconds);
-    const fields = { method, route, status, reason, ms: Math.round(seconds * 1e4) / 10, requestId, subject, client };
+    const fields = { method, route, status, reason, requestId, subject, client };
     const quiet = quietReads && status !== 101 && (method === "GET" || method === "HEAD");
-    const outcome = status === undefined ? "client left" : "request served";
-    if (!problem) return log[quiet ? "debug" : "info"](fields, outcome);
-    const detail = { ...fields, detail: problem.message, ...problem.metadata };
-    if (problem.reason !== "INTERNAL") return log.info(detail, "request refused");
-    log.error({ ...detail, err: problem.cause }, "request failed");
+    logOutcome(log, { what: "request", problem, seconds, left: status === undefined, quiet }, fields);
   }
 }
 

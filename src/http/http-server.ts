@@ -94,7 +94,7 @@ export class HttpServer implements Part {
     await this.#app?.close();
   }
 
-  /** A token may be used up by now: its viewer should hear of the session. */
+  /** What they have done is done: whoever asked should hear of it. */
   async #answerTheRest(): Promise<void> {
     const { finishMs = MAX_REQUEST_MS, name, requests, log } = this.#options;
     const expired = (): Error => new Error(`requests still run after ${finishMs} ms`);

@@ -2,10 +2,11 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { BlockList, isIP } from "node:net";
 import { parseAddress } from "../lib/listen-address.js";
+import { headerList } from "./header-list.js";
 
 /** Who asks, and under which name it found us. */
 export interface Forwarded {
-  /** The viewer's address without its port; empty where unknown. */
+  /** The client's address without its port; empty where unknown. */
   readonly clientAddress: string;
   readonly scheme: "http" | "https";
   /** As in the Host header; empty where there is none. */
@@ -49,7 +50,7 @@ export class TrustedProxies {
   /** From right to left: each trusted proxy vouches for the one that it names, and for no more. */
   #clientBehind(proxy: string, forwardedFor: string | string[] | undefined): string {
     let client = proxy;
-    for (const entry of listOf(forwardedFor).reverse()) {
+    for (const entry of headerList(forwardedFor).reverse()) {
       const address = plainAddress(entry) ?? plainAddress(parseAddress(entry)?.host ?? "");
       if (address === undefined) return client;
       client = address;
@@ -75,12 +76,7 @@ function plainAddress(text: string): string | undefined {
   return isIP(address) === 0 || address.includes("%") ? undefined : address;
 }
 
-function listOf(header: string | string[] | undefined): string[] {
-  const text = Array.isArray(header) ? header.join(",") : (header ?? "");
-  return text === "" ? [] : text.split(",").map((entry) => entry.trim());
-}
-
-/** What the nearest proxy has written; those before it may be the viewer's own words. */
+/** What the nearest proxy has written; those before it may be the client's own words. */
 function lastOf(header: string | string[] | undefined): string | undefined {
-  return listOf(header).at(-1);
+  return headerList(header).at(-1);
 }

@@ -136,6 +136,8 @@ export const HTTP_REQUEST_MS = 10_000;
 export const GATEWAY_REQUEST_MS = MAX_REQUEST_MS + 1_500;
 /** The largest that is answered here has three short texts; clients of Nova may send other actions, to be told that there are none. */
 export const MAX_GATEWAY_BODY_BYTES = 16_384;
+/** What a refusal repeats of a word that a client made up. */
+export const MAX_QUOTED_LENGTH = 64;
 export const HTTP_KEEP_ALIVE_MS = 5_000;
 export const MAX_HTTP_CONNECTIONS = 12_000;
 /** On one connection, the one that is answered among them; hardly any client sends a second one before its answer. */
@@ -148,6 +150,8 @@ export const MAX_SPICE_LINK_BYTES = 256;
 export const MAX_UPGRADES_UNDER_WAY = 256;
 /** How long browsers may use a file of the page without asking again, in seconds: its name says no version. */
 export const ASSET_MAX_AGE_S = 300;
+/** How often a viewer's token is looked at: the second time it finds the session that another one was quicker to begin. */
+export const MAX_ENTRY_LOOKS = 2;
 /** Files, with their folders, of the page in proxy.web, and all their bytes; Debian's has 37 in 2.3 MB. */
 export const MAX_WEB_FILES = 1_000;
 export const MAX_WEB_BYTES = 16 * 1024 * 1024;

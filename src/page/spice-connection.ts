@@ -24,6 +24,8 @@ export class SpiceConnection {
   readonly #listener: SpiceConnectionListener;
   readonly #sockets = new Set<ChannelSocket>();
   readonly #deadline: number;
+  /** Aborted once it is open, or over. */
+  readonly #opening = new AbortController();
   readonly #main: SpiceMainConn;
   #over = false;
 
@@ -44,12 +46,12 @@ export class SpiceConnection {
         this.#failed(this.#main);
       },
       onsuccess: () => {
-        this.#opened();
+        this.#look();
       },
     });
   }
 
-  /** Sends one key's press or release; lost while the inputs channel is not there. */
+  /** Sends one key's press or release; lost before it is open. */
   sendKey(scan: number, down: boolean): void {
     const inputs = this.#main.inputs;
     if (inputs?.state !== "ready") return;
@@ -64,6 +66,7 @@ export class SpiceConnection {
   stop(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#opening.abort();
     window.clearTimeout(this.#deadline);
     const display = this.#main.display;
     this.#main.stop();
@@ -76,6 +79,13 @@ export class SpiceConnection {
 
   #watch(socket: ChannelSocket): void {
     this.#sockets.add(socket);
+    const look = (): void => {
+      // Behind the library's own listener.
+      window.setTimeout(() => {
+        this.#look();
+      });
+    };
+    socket.addEventListener("message", look, { signal: this.#opening.signal });
     socket.addEventListener("close", (event) => {
       if (isEssential(socket)) this.#lost(reasonOfClose(event.code, event.reason));
     });
@@ -99,9 +109,13 @@ export class SpiceConnection {
     if (channel.state === "error" && ESSENTIAL_TYPES.includes(channel.type)) this.#lost("PROTOCOL");
   }
 
-  #opened(): void {
+  /** Open is what shows the screen and takes keys: the library says so of the main channel alone, which is there first. */
+  #look(): void {
+    const { display, inputs } = this.#main;
+    if (this.#opening.signal.aborted || display?.state !== "ready" || inputs?.state !== "ready") return;
+    this.#opening.abort();
     window.clearTimeout(this.#deadline);
-    if (!this.#over) this.#listener.onOpen();
+    this.#listener.onOpen();
   }
 
   #lost(reason: Reason): void {

@@ -2,6 +2,7 @@
 // What must hold before a use case is asked, the same for requests and for WebSockets.
 import type { RefusalNotes } from "../console/viewer.js";
 import type { HttpRequest } from "../http/http-requests.js";
+import { draining } from "../lib/draining.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { OriginRule } from "./origin-rule.js";
 import { readProof } from "./session-cookie.js";
@@ -38,9 +39,7 @@ export class Admission {
 
   /** Throws DRAINING for anything new while this controller stops. */
   requireServing(attempt: Attempt): void {
-    if (!this.#options.draining()) return;
-    const message = "this controller is stopping; try again, another one answers";
-    this.refuse(new ServiceError("DRAINING", message), attempt);
+    if (this.#options.draining()) this.refuse(draining(), attempt);
   }
 
   /** The proof in the Cookie header. Throws the SESSION_NOT_FOUND of an unknown session where there is none. */

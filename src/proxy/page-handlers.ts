@@ -27,5 +27,10 @@ export function sendForeign(file: PageFile, policy: string | undefined): RouteHa
   return (request, reply) => sendFile(request, reply.headers(headers), file);
 }
 
+/** Sends to another of our addresses, for the time being; what the query says is not passed on. */
+export function redirectTo(path: string): RouteHandlerMethod {
+  return (_request, reply) => reply.redirect(path, 302);
+}
+
 /** Sends a session's address without its last slash to the one with it, under which the cookie and relative names work. */
 export const redirectToPage: RouteHandlerMethod = (request, reply) => reply.redirect(`/s/${sessionIn(request)}/`, 308);

@@ -7,7 +7,7 @@ import type { Route } from "../http/routes.js";
 import { MAX_TOKEN_LENGTH } from "../lib/limits.js";
 import { isSessionId } from "../sessions/session-proof.js";
 import type { Readiness } from "../telemetry/readiness.js";
-import { redirectToPage, sendAsset, sendForeign, sendPage } from "./page-handlers.js";
+import { redirectTo, redirectToPage, sendAsset, sendForeign, sendPage } from "./page-handlers.js";
 import type { PageFile, PageFiles } from "./page-files.js";
 import { foreignPagePolicy } from "./security-headers.js";
 import type { SessionHandlerOptions } from "./session-handlers.js";
@@ -57,6 +57,11 @@ export function proxyRoutes(options: ProxyRoutesOptions): Route[] {
     { url: "/healthz", methods: { GET: { handler: () => "ok\n" } } },
     { url: "/readyz", methods: { GET: { handler: tellReadiness(readiness) } } },
   ];
+}
+
+/** The bare host name, as people type it: the index of proxy.web, or else the page, which says what it needs. */
+export function rootRoute(web: ReadonlyMap<string, PageFile>): Route {
+  return { url: "/", methods: { GET: { handler: redirectTo(web.has("index.html") ? "/index.html" : "/console") } } };
 }
 
 /** The addresses of the files in proxy.web; in log and metrics they are one. */

@@ -17,9 +17,10 @@ import { Admission } from "./admission.js";
 import type { ChannelUpgradesOptions } from "./channel-upgrades.js";
 import { ChannelUpgrades } from "./channel-upgrades.js";
 import { OriginRule } from "./origin-rule.js";
+import type { PageFile } from "./page-files.js";
 import { PAGE_FOLDER, readPageFiles } from "./page-files.js";
 import type { ProxyRoutesOptions } from "./proxy-routes.js";
-import { firstParts, proxyRoutes, webRoutes } from "./proxy-routes.js";
+import { firstParts, proxyRoutes, rootRoute, webRoutes } from "./proxy-routes.js";
 import { securityHeaders } from "./security-headers.js";
 import { problemBody } from "./viewer-json.js";
 import { readWebFolder } from "./web-folder.js";
@@ -55,6 +56,8 @@ export interface ProxyServerOptions {
   /** How long requests may still run once it stops, if not as usual; milliseconds. */
   readonly finishMs?: number;
 }
+
+const NO_FILES: ReadonlyMap<string, PageFile> = new Map();
 
 /** How requests of browsers are named. */
 const REQUEST_IDS = { headers: [REQUEST_ID_HEADER], prefix: "" };
@@ -120,7 +123,6 @@ export class ProxyServer implements Part {
 function routesOf(options: ProxyServerOptions, handlers: Omit<ProxyRoutesOptions, "files">): readonly Route[] {
   const { pageFolder = PAGE_FOLDER, compat, frameAncestors } = options;
   const own = proxyRoutes({ ...handlers, files: readPageFiles(pageFolder) });
-  if (!compat) return own;
-  const files = readWebFolder(compat.web, firstParts(own));
-  return [...own, ...webRoutes(files, { requests: handlers.requests, frameAncestors })];
+  const web = compat ? readWebFolder(compat.web, firstParts(own)) : NO_FILES;
+  return [...own, rootRoute(web), ...webRoutes(web, { requests: handlers.requests, frameAncestors })];
 }

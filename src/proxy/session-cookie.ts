@@ -2,7 +2,7 @@
 import { isProof } from "../sessions/session-proof.js";
 
 /** The cookie that proves a session. Its path keeps the sessions of two tabs apart. */
-export const SESSION_COOKIE = "spicegate_session";
+const SESSION_COOKIE = "spicegate_session";
 
 /** What the cookie says and where it may go. */
 export interface SessionCookie {

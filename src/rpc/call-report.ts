@@ -2,6 +2,7 @@
 // What calls of every kind share: who asks, what is sent back first, one exit for errors, one log line, one metric.
 import { Metadata } from "@grpc/grpc-js";
 import { parseAddress } from "../lib/listen-address.js";
+import { logOutcome } from "../lib/log-outcome.js";
 import type { Log } from "../lib/log.js";
 import type { ServiceError } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
@@ -60,16 +61,7 @@ export function headerOf({ requestId }: RequestContext): Metadata {
 export function reportCall({ metrics, log }: CallOptions, { name, context, seconds, error }: CallOutcome): void {
   const reason = error?.reason ?? "OK";
   metrics.rpcSeconds.observe({ method: name, reason }, seconds);
-  const fields = {
-    method: name,
-    reason,
-    ms: Math.round(seconds * 1e4) / 10,
-    requestId: context.requestId,
-    subject: context.caller.subject,
-    client: context.clientAddress,
-  };
-  if (!error) return log.info(fields, "call served");
-  const detail = { ...fields, detail: error.message, ...error.metadata };
-  if (error.reason !== "INTERNAL") return log.info(detail, "call refused");
-  log.error({ ...detail, err: error.cause }, "call failed");
+  const { requestId, caller, clientAddress: client } = context;
+  const fields = { method: name, reason, requestId, subject: caller.subject, client };
+  logOutcome(log, { what: "call", problem: error, seconds }, fields);
 }

@@ -5,6 +5,7 @@ import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
 import { waitAtMost } from "../lib/deadline.js";
+import { draining } from "../lib/draining.js";
 import type { Part } from "../lib/lifecycle.js";
 import { WATCHER_READS_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
@@ -103,8 +104,4 @@ export class StreamHandlers implements Part {
       });
     }).finally(() => call.off("drain", onDrain));
   }
-}
-
-function draining(): ServiceError {
-  return new ServiceError("DRAINING", "this controller is stopping; call again, another one answers");
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every unary call goes through: context, one call of the handler, one exit for errors, one log line, one metric.
 import type { handleUnaryCall } from "@grpc/grpc-js";
+import { draining } from "../lib/draining.js";
 import type { Part } from "../lib/lifecycle.js";
-import { ServiceError } from "../lib/service-error.js";
+import type { ServiceError } from "../lib/service-error.js";
 import { Waiters } from "../lib/waiters.js";
 import type { CallOptions } from "./call-report.js";
 import { contextOf, headerOf, reportCall } from "./call-report.js";
@@ -76,9 +77,7 @@ export class UnaryHandlers implements Part {
     request: Request,
     context: RequestContext,
   ): Promise<Response> {
-    if (this.#draining) {
-      throw new ServiceError("DRAINING", "this controller is stopping; call again, another one answers");
-    }
+    if (this.#draining) throw draining();
     requireSomebody(context.caller);
     if (request instanceof MalformedMessage) throw request.error;
     this.#running += 1;

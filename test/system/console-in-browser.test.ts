@@ -17,6 +17,17 @@ import { reaches, responseOf } from "../harness/inventory-calls.js";
 import { Network } from "../harness/network.js";
 import { sharedBrowser } from "../harness/shared-browser.js";
 
+/** Holds back what opens the inputs channel: SPICE's link message with a channel type of 3 in its 21st byte. */
+const HOLD_INPUTS = `(() => {
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (data) {
+    const bytes = new Uint8Array(data);
+    const opensInputs = bytes[0] === 0x52 && bytes[1] === 0x45 && bytes[20] === 3;
+    if (!opensInputs) return send.call(this, data);
+    window.releaseInputs = () => send.call(this, data);
+  };
+})()`;
+
 describe("A console in a browser", function () {
   this.timeout(120_000);
   let libvirtd: PrivateLibvirtd;
@@ -90,6 +101,17 @@ describe("A console in a browser", function () {
   it("sends a password whose encrypted form begins with a zero", async () => {
     const page = await open(noPort);
     expect(await page.page.evaluate(SHORT_TICKET)).to.deep.equal([0, 7]);
+  });
+
+  it("says that it is connected only once keys arrive", async () => {
+    const page = await tab();
+    await page.page.addInitScript(HOLD_INPUTS);
+    await page.page.goto(await urlOf(noPort));
+    await page.banner();
+    await page.is("connecting");
+    await page.page.evaluate("releaseInputs()");
+    await page.is("connected");
+    await page.typeAndSee("now");
   });
 
   it("is refused in words when its URL was used before", async () => {

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The legacy way behind workarounds.enable_consoleauth: kept by the controller, by a service of its own, in memcached; down;
 // and off. The host's agent is a scripted one, since nothing here depends on a display.
-import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { ChildProgram } from "../../demo/child-program.js";
 import { freePort } from "../../demo/ports.js";
 import { waitUntil } from "../../demo/wait-until.js";
 import type { AgentRequest } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import type { LookupConsoleTokenResponse } from "../../proto/gen/spicegate/console/v1/console.js";
-import type { AuthorizedConsole } from "../../proto/gen/spicegate/consoleauth/v1/consoleauth.js";
-import { ConsoleAuthServiceClient } from "../../proto/gen/spicegate/consoleauth/v1/consoleauth.js";
 import type { FakeAnswer } from "../fakes/fake-agent.js";
 import { FAKE_ENDPOINT, FakeAgent, fakeDomain } from "../fakes/fake-agent.js";
 import type { Settings } from "../harness/deployment.js";
@@ -19,7 +16,9 @@ import type { CallResult } from "../harness/grpc-client.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { checkHealth } from "../harness/health-client.js";
 import { register, remove, responseOf, update } from "../harness/inventory-calls.js";
+import { LegacyStoreClient } from "../harness/legacy-store-client.js";
 import { Memcached } from "../harness/memcached.js";
+import { freeze } from "../harness/process-facts.js";
 import { runStatement } from "../harness/test-database.js";
 import { postToken, tokenOf } from "../harness/viewer.js";
 import { WireTap } from "../harness/wire-tap.js";
@@ -54,13 +53,13 @@ function answer(request: AgentRequest): FakeAnswer {
 /** A deployment with a scripted agent, and the calls of these tests. */
 class World {
   readonly deployment: Deployment;
-  readonly legacy: ConsoleAuthServiceClient;
+  readonly legacy: LegacyStoreClient;
   #agent: FakeAgent | undefined;
   readonly #uuids: string[] = [];
 
   private constructor(deployment: Deployment, address: string) {
     this.deployment = deployment;
-    this.legacy = new ConsoleAuthServiceClient(address, credentials.createInsecure());
+    this.legacy = new LegacyStoreClient(address);
   }
 
   static async start(settings: Settings, address?: string): Promise<World> {
@@ -87,31 +86,6 @@ class World {
 
   async issue(uuid: string): Promise<string> {
     return tokenOf(responseOf(await this.deployment.getConsole(uuid)).url);
-  }
-
-  /** A token that only the legacy store knows, as a Nova before Rocky issued it. */
-  async issueLegacy(instanceUuid: string): Promise<string> {
-    const token = randomBytes(32).toString("base64url");
-    const console: AuthorizedConsole = {
-      ...{ instanceUuid, consoleType: "spice-html5", host: "127.0.0.1", port: 5900, tlsPort: 0 },
-      ...{ internalAccessPath: "", accessUrlBase: "http://nova/spice_auto.html", createdBy: "nova" },
-      expiresAt: undefined,
-    };
-    const call = this.legacy.authorizeConsole.bind(this.legacy);
-    responseOf(await callUnary(call, { tokenHash: hashOf(token), console }));
-    return token;
-  }
-
-  /** What the legacy store says of a token. */
-  async legacyKnows(token: string): Promise<AuthorizedConsole | undefined> {
-    const call = this.legacy.checkToken.bind(this.legacy);
-    return responseOf(await callUnary(call, { tokenHash: hashOf(token), consume: false })).console;
-  }
-
-  /** Takes an instance's tokens out of the legacy store alone. */
-  async legacyForgets(instanceUuid: string): Promise<number> {
-    const call = this.legacy.deleteTokensForInstance.bind(this.legacy);
-    return responseOf(await callUnary(call, { instanceUuid })).deleted;
   }
 
   async rows(token: string): Promise<number> {
@@ -215,7 +189,7 @@ for (const [name, create] of Object.entries(PLACES)) {
         "select expires from console_auth_tokens where token_hash = $1",
         [hashOf(token)],
       );
-      expect(await world.legacyKnows(token)).to.deep.include({
+      expect(await world.legacy.find(token)).to.deep.include({
         ...{ instanceUuid: uuid, consoleType: "spice-html5", host: "127.0.0.1", port: 5900, createdBy: "loopback" },
         expiresAt: new Date(Number(row?.expires) * 1_000),
       });
@@ -226,11 +200,11 @@ for (const [name, create] of Object.entries(PLACES)) {
     });
 
     it("opens a token that only it knows, once, and has forgotten it then", async () => {
-      const token = await world.issueLegacy(await world.instance());
+      const token = await world.legacy.issue(await world.instance());
       const before = await world.checks("legacy-only");
       expect(await world.open(token)).to.equal("OK");
       expect(await world.checks("legacy-only")).to.equal(before + 1);
-      expect(await world.legacyKnows(token)).to.equal(undefined);
+      expect(await world.legacy.find(token)).to.equal(undefined);
       expect(await world.open(token)).to.equal("TOKEN_USED");
       const adopted = await runStatement(
         world.deployment.databaseUrl,
@@ -243,7 +217,7 @@ for (const [name, create] of Object.entries(PLACES)) {
     });
 
     it("gives one of five who open such a token at the same instant the session", async () => {
-      const token = await world.issueLegacy(await world.instance());
+      const token = await world.legacy.issue(await world.instance());
       const outcomes = await Promise.all(Array.from({ length: 5 }, () => world.open(token)));
       expect(outcomes.sort()).to.deep.equal(["OK", "TOKEN_USED", "TOKEN_USED", "TOKEN_USED", "TOKEN_USED"]);
     });
@@ -253,13 +227,13 @@ for (const [name, create] of Object.entries(PLACES)) {
       const before = await world.checks("both");
       expect(await world.open(token)).to.equal("OK");
       expect(await world.checks("both")).to.equal(before + 1);
-      expect(await world.legacyKnows(token)).not.to.equal(undefined);
+      expect(await world.legacy.find(token)).not.to.equal(undefined);
     });
 
     it("does not make a used token good again", async () => {
       const token = await world.issue(await world.instance());
       expect(await world.open(token)).to.equal("OK");
-      expect(await world.legacyKnows(token)).not.to.equal(undefined);
+      expect(await world.legacy.find(token)).not.to.equal(undefined);
       expect(await world.open(token)).to.equal("TOKEN_USED");
       expect(await world.lookup(token)).to.have.nested.property("failure.reason", "TOKEN_NOT_FOUND");
     });
@@ -267,7 +241,7 @@ for (const [name, create] of Object.entries(PLACES)) {
     it("leaves a token that it does not know to the database", async () => {
       const uuid = await world.instance();
       const token = await world.issue(uuid);
-      expect(await world.legacyForgets(uuid)).to.equal(1);
+      expect(await world.legacy.forget(uuid)).to.equal(1);
       const before = await world.checks("miss");
       responseOf(await world.lookup(token));
       expect(await world.open(token)).to.equal("OK");
@@ -276,22 +250,22 @@ for (const [name, create] of Object.entries(PLACES)) {
 
     it("lets a token that only it knows be looked up, which uses it up nowhere", async () => {
       const uuid = await world.instance();
-      const token = await world.issueLegacy(uuid);
+      const token = await world.legacy.issue(uuid);
       for (let times = 0; times < 2; times += 1) {
         expect(responseOf(await world.lookup(token))).to.deep.include({ instanceUuid: uuid, port: 5900 });
       }
-      expect(await world.legacyKnows(token)).not.to.equal(undefined);
+      expect(await world.legacy.find(token)).not.to.equal(undefined);
       expect(await world.open(token)).to.equal("OK");
     });
 
     it("forgets an instance's tokens with the instance, and with a revocation", async () => {
       const [deleted, revoked] = [await world.instance(), await world.instance()];
       const tokens = [await world.issue(deleted), await world.issue(revoked)];
-      const legacy = [await world.issueLegacy(deleted), await world.issueLegacy(revoked)];
+      const legacy = [await world.legacy.issue(deleted), await world.legacy.issue(revoked)];
       expect(responseOf(await remove(world.deployment, deleted)).revokedTokens).to.equal(1);
       expect(await world.revoke(revoked)).to.equal(1);
       for (const token of [...tokens, ...legacy]) {
-        expect(await world.legacyKnows(token)).to.equal(undefined);
+        expect(await world.legacy.find(token)).to.equal(undefined);
         expect(await world.open(token)).to.equal("TOKEN_INVALID");
       }
     });
@@ -300,12 +274,12 @@ for (const [name, create] of Object.entries(PLACES)) {
       const [updated, registered] = [await world.instance(), await world.instance()];
       const tokens = [await world.issue(updated), await world.issue(registered)];
       await register(world.deployment, { instanceUuid: updated, host: HOST, vmState: "active" });
-      for (const token of tokens) expect(await world.legacyKnows(token)).not.to.equal(undefined);
+      for (const token of tokens) expect(await world.legacy.find(token)).not.to.equal(undefined);
       const migrating = { taskState: "migrating", host: HOST };
       responseOf(await update(world.deployment, { instanceUuid: updated, ...migrating }, ["task_state"]));
       await register(world.deployment, { instanceUuid: registered, ...migrating });
       for (const token of tokens) {
-        expect(await world.legacyKnows(token)).to.equal(undefined);
+        expect(await world.legacy.find(token)).to.equal(undefined);
         expect(await world.rows(token)).to.equal(1);
       }
     });
@@ -317,7 +291,7 @@ for (const [name, create] of Object.entries(PLACES)) {
       for (const taskState of ["resize_migrating", "rebooting", ""]) {
         responseOf(await update(world.deployment, { instanceUuid: uuid, taskState }, ["task_state"]));
       }
-      expect(await world.legacyKnows(token)).not.to.equal(undefined);
+      expect(await world.legacy.find(token)).not.to.equal(undefined);
     });
 
     it("is served, and known to health checks, where it is kept", async () => {
@@ -327,8 +301,7 @@ for (const [name, create] of Object.entries(PLACES)) {
     });
 
     it("refuses what makes no sense with a reason", async () => {
-      const call = world.legacy.checkToken.bind(world.legacy);
-      const result = await callUnary(call, { tokenHash: "x", consume: false });
+      const result = await world.legacy.check("x");
       expect(result).to.have.nested.property("failure.info.metadata.field", "token_hash");
     });
   });
@@ -379,7 +352,7 @@ describe("consoleauth, down", function () {
       return world.logged(BACK) > 0;
     };
     await waitUntil(back, { ms: 15_000, what: "the controller to log that the legacy store is back" });
-    expect(await world.legacyKnows(await world.issue(uuid))).not.to.equal(undefined);
+    expect(await world.legacy.find(await world.issue(uuid))).not.to.equal(undefined);
     expect(world.logged(BACK)).to.equal(1);
   }
 
@@ -391,7 +364,7 @@ describe("consoleauth, down", function () {
 
   it("killed: falls back; what it alone knew is gone with it, as with Nova's", async () => {
     await service.start();
-    const token = await world.issueLegacy(await world.instance());
+    const token = await world.legacy.issue(await world.instance());
     service.kill("SIGKILL");
     await service.ended;
     await databaseAnswersAlone();
@@ -403,9 +376,9 @@ describe("consoleauth, down", function () {
 
   it("frozen: falls back after a second; what it alone knows opens again when it goes on", async () => {
     await service.start();
-    const [legacy, revoked] = [await world.issueLegacy(await world.instance()), await world.instance()];
+    const [legacy, revoked] = [await world.legacy.issue(await world.instance()), await world.instance()];
     const kept = await world.issue(revoked);
-    service.kill("SIGSTOP");
+    await freeze(service.pid);
     await databaseAnswersAlone();
     expect(await world.revoke(revoked)).to.equal(1);
     expect(await world.open(legacy)).to.equal("TOKEN_INVALID");
@@ -418,11 +391,11 @@ describe("consoleauth, down", function () {
   it("stops in order, and forgets what it kept in its memory", async () => {
     await service.start();
     const uuid = await world.instance();
-    const token = await world.issueLegacy(uuid);
+    const token = await world.legacy.issue(uuid);
     await service.stop();
     expect(await service.ended).to.equal("exit code 0");
     await service.start();
-    expect(await world.legacyKnows(token)).to.equal(undefined);
+    expect(await world.legacy.find(token)).to.equal(undefined);
   });
 });
 
@@ -460,8 +433,7 @@ describe("consoleauth, off", function () {
   });
 
   it("is not served either", async () => {
-    const call = world.legacy.checkToken.bind(world.legacy);
-    const result = await callUnary(call, { tokenHash: hashOf("x"), consume: false });
+    const result = await world.legacy.check(hashOf("x"));
     expect(result).to.have.nested.property("failure.reason", "UNIMPLEMENTED");
     expect(await checkHealth(world.deployment.api, SERVICE)).not.to.equal("SERVING");
   });

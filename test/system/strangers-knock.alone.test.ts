@@ -188,14 +188,15 @@ describe("Strangers knock", function () {
     expect(new Set(sessions.values())).to.have.property("size", tokens.length);
   });
 
-  /** So many connections to one of the doors, all of them accepted: the kernel's queue is short. */
+  /** So many connections to one of the doors, most of them accepted: the kernel's queue is short. */
   async function gather(door: "proxy" | "tunnel", count: number): Promise<readonly Socket[]> {
     const { pid } = deployment.controller;
     const crowd: Socket[] = [];
     while (crowd.length < count) {
       const before = openDescriptors(pid);
       crowd.push(...(await Promise.all(Array.from({ length: 100 }, () => knock(door)))));
-      const accepted = (): boolean => openDescriptors(pid) >= before + 80;
+      // Half of them, since others may be closed at the same time: what earlier tests have left, or strangers that were cut.
+      const accepted = (): boolean => openDescriptors(pid) >= before + 50;
       await waitUntil(accepted, { ms: 10_000, what: "the strangers to be accepted" });
     }
     return crowd;

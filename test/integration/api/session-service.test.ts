@@ -33,9 +33,9 @@ import { createRegistry } from "../../../src/telemetry/metrics.js";
 import type { CallResult } from "../../harness/grpc-client.js";
 import { callUnary, errorDetails } from "../../harness/grpc-client.js";
 import { authorize, uuidOf } from "../../harness/inventory.js";
-import { placeInstance } from "../../harness/sessions.js";
+import { placeInstance } from "../../harness/stored-sessions.js";
 import { TestDatabase } from "../../harness/test-database.js";
-import { ViewerParts } from "../../harness/viewers.js";
+import { ViewerParts } from "../../harness/viewer-parts.js";
 import { until, within } from "../../harness/within.js";
 
 const VM = uuidOf(1);

@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { AdoptedTokens } from "../../../src/consoleauth/adopted-tokens.js";
+import { DualTokens } from "../../../src/consoleauth/dual-tokens.js";
+import { LocalConsoleAuth } from "../../../src/consoleauth/local-console-auth.js";
+import { MemoryStore } from "../../../src/consoleauth/memory-store.js";
+import { silentLog } from "../../../src/lib/log.js";
 import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
 import type { Session, SessionEndReason } from "../../../src/sessions/session.js";
-import { hashToken } from "../../../src/tokens/token.js";
+import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
+import { createRegistry } from "../../../src/telemetry/metrics.js";
+import { createToken, hashToken } from "../../../src/tokens/token.js";
 import { ACTOR, authorize, registryOn, uuidOf } from "../../harness/inventory.js";
+import { legacyConsole } from "../../harness/legacy-consoles.js";
 import { rejectionOf } from "../../harness/rejection.js";
-import { auditOf, placeInstance, storedSession } from "../../harness/sessions.js";
+import { auditOf, placeInstance, storedSession } from "../../harness/stored-sessions.js";
 import { TestDatabase } from "../../harness/test-database.js";
-import type { ViewerPartsOptions } from "../../harness/viewers.js";
-import { ViewerParts } from "../../harness/viewers.js";
+import type { ViewerPartsOptions } from "../../harness/viewer-parts.js";
+import { ViewerParts } from "../../harness/viewer-parts.js";
 import { within } from "../../harness/within.js";
 
 const VM = uuidOf(1);
+const TTL = 600;
 
 describe("EnterByToken", () => {
   let db: TestDatabase;
@@ -194,6 +203,26 @@ describe("EnterByToken", () => {
     const told = await within("all to be told", Promise.all(channels.map((channel) => channel.told)), 5_000);
     expect(told).to.deep.equal(Array(7).fill({ reason: "SESSION_EXPIRED", code: 4005 }));
     expect(await strict.metric("viewer_refusals_total")).to.equal(0);
+  });
+
+  it("lets in whoever brings a token that only the legacy store knows, again and again, and leaves it there", async () => {
+    const consoleAuth = new LocalConsoleAuth({ store: new MemoryStore(), ttlSeconds: TTL });
+    const metrics = createControllerMetrics(createRegistry());
+    const adopted = new AdoptedTokens(db.database, TTL);
+    // Used by another entrance, it would be forgotten there.
+    const legacy = new DualTokens({ legacy: consoleAuth, adopted, reusable: false, metrics, log: silentLog });
+    const moving = newParts({ legacy });
+    const known = createToken();
+    expect((await refusal(known, moving)).reason).to.equal("TOKEN_INVALID");
+    await consoleAuth.authorize(hashToken(known), legacyConsole({ instanceUuid: VM }));
+    const first = (await moving.enter(known)).channel.session;
+    expect(first).to.include({ instanceUuid: VM, subject: "bob" });
+    expect((await moving.enter(known)).channel.session.sessionId).to.equal(first.sessionId);
+    await end(first, "ABANDONED");
+    expect((await moving.enter(known)).channel.session.sessionId).not.to.equal(first.sessionId);
+    expect(await consoleAuth.check(hashToken(known), { consume: false })).to.include({ instanceUuid: VM });
+    const actions = await db.sql<{ action: string }>("select action from audit_events where action = 'adopted'");
+    expect(actions).to.have.length(1);
   });
 
   it("refuses while the instance is being deleted, and after that", async () => {

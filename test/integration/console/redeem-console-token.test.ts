@@ -4,9 +4,9 @@ import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
 import { REFUSALS_PER_SECOND } from "../../../src/lib/limits.js";
 import { ACTOR, authorize, registryOn, uuidOf } from "../../harness/inventory.js";
 import { rejectionOf } from "../../harness/rejection.js";
-import { placeInstance } from "../../harness/sessions.js";
+import { placeInstance } from "../../harness/stored-sessions.js";
 import { TestDatabase } from "../../harness/test-database.js";
-import { ViewerParts } from "../../harness/viewers.js";
+import { ViewerParts } from "../../harness/viewer-parts.js";
 
 const VM = uuidOf(1);
 

@@ -6,10 +6,10 @@ import { SESSION_SYNC_MS, WHY_ENDED_MS } from "../../../src/lib/limits.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
 import { ACTOR, authorize, domainOf, TestAgent, uuidOf } from "../../harness/inventory.js";
 import { rejectionOf } from "../../harness/rejection.js";
-import { auditOf, placeInstance, storedSession } from "../../harness/sessions.js";
+import { auditOf, placeInstance, storedSession } from "../../harness/stored-sessions.js";
 import { TestDatabase } from "../../harness/test-database.js";
-import { ViewerParts } from "../../harness/viewers.js";
-import type { ViewerPartsOptions } from "../../harness/viewers.js";
+import { ViewerParts } from "../../harness/viewer-parts.js";
+import type { ViewerPartsOptions } from "../../harness/viewer-parts.js";
 import { until, within } from "../../harness/within.js";
 
 const VM = uuidOf(1);

@@ -8,6 +8,7 @@ import { waitUntil } from "../../../demo/wait-until.js";
 import { uuidOf } from "../../harness/inventory.js";
 import { hashNamed, legacyConsole } from "../../harness/legacy-consoles.js";
 import { Memcached } from "../../harness/memcached.js";
+import { freeze } from "../../harness/process-facts.js";
 import { rejectionOf } from "../../harness/rejection.js";
 
 const TTL_MS = 60_000;
@@ -130,7 +131,7 @@ describe("MemcachedStore", function () {
 
   it("waits no longer than its deadline for servers that are frozen, and goes on when they do", async () => {
     await put("a");
-    for (const { program } of servers) program.kill("SIGSTOP");
+    for (const { program } of servers) await freeze(program.pid);
     const startedAt = performance.now();
     const calls = [store.find(hashNamed("a")), store.take(hashNamed("b")), store.removeAll(VM), put("c")];
     const reasons = await Promise.all(calls.map(async (call) => reasonOf(await rejectionOf(call))));

@@ -49,6 +49,11 @@ describe("Database", () => {
       expect(rows).to.deep.equal([{ n: 2n ** 60n, yes: true }]);
     });
 
+    it("has opened all its connections before it is ready, so that a crowd waits for none", async () => {
+      const text = "select count(*)::integer as count from pg_stat_activity where datname = current_database()";
+      expect(await database.query({ text })).to.deep.equal([{ count: DB_POOL_SIZE }]);
+    });
+
     it("keeps what a transaction did when it returns, nothing when it throws", async () => {
       const insert = { text: "insert into controllers (controller_id) values ($1)" };
       await database.transaction((querier) => querier.query({ ...insert, values: ["kept"] }));

@@ -12,7 +12,7 @@ import {
   requireChannel,
   sessionStore,
   storedSession,
-} from "../../harness/sessions.js";
+} from "../../harness/stored-sessions.js";
 import { TestDatabase } from "../../harness/test-database.js";
 
 const VM = uuidOf(1);

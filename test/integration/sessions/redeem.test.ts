@@ -5,7 +5,7 @@ import { ConsoleTokenStore } from "../../../src/tokens/console-token-store.js";
 import { hashToken } from "../../../src/tokens/token.js";
 import { ACTOR, authorize, registryOn, uuidOf } from "../../harness/inventory.js";
 import { dumpRows } from "../../harness/schema-dump.js";
-import { beginSession, placeInstance, redeem, sessionStore } from "../../harness/sessions.js";
+import { beginSession, placeInstance, redeem, sessionStore } from "../../harness/stored-sessions.js";
 import { TestDatabase, whileLocked } from "../../harness/test-database.js";
 
 const VM = uuidOf(1);

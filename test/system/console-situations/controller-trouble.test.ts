@@ -61,7 +61,7 @@ describe("GetSpiceConsole and trouble of the controller", function () {
 
   refuses(
     "controller stopping",
-    { answer: "DRAINING", says: /is stopping; call again, another one answers/ },
+    { answer: "DRAINING", says: /is stopping; ask again, another one answers/ },
     async () => {
       const deployment = await Deployment.start();
       const uuid = randomUUID();

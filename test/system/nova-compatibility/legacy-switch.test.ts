@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The switch of the legacy way, with the store in the controller's process. With the store as a service of its own, in
 // memcached, down, frozen and off to the last byte: consoleauth.test.ts.
-import { credentials, status } from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
-import { randomBytes } from "node:crypto";
-import type { AuthorizedConsole } from "../../../proto/gen/spicegate/consoleauth/v1/consoleauth.js";
-import { ConsoleAuthServiceClient } from "../../../proto/gen/spicegate/consoleauth/v1/consoleauth.js";
 import { hashOf } from "../../harness/deployment.js";
-import { callUnary } from "../../harness/grpc-client.js";
 import { responseOf, update } from "../../harness/inventory-calls.js";
+import { LegacyStoreClient } from "../../harness/legacy-store-client.js";
 import type { NovaWorld, ScriptedInstance } from "./nova-world.js";
 import { inWorld } from "./nova-world.js";
 
@@ -16,40 +13,24 @@ describe("14 the switch of the legacy way", function () {
   this.timeout(60_000);
   describe("on", () => {
     inWorld({ legacy: true, compat: false }, (world) => {
-      let client: ConsoleAuthServiceClient;
+      let legacy: LegacyStoreClient;
       let instance: ScriptedInstance;
       before(() => {
-        client = new ConsoleAuthServiceClient(world().deployment.api, credentials.createInsecure());
+        legacy = new LegacyStoreClient(world().deployment.api);
       });
-      after(() => client.close());
+      after(() => legacy.close());
       beforeEach(async () => {
         instance = await world().scripted();
       });
 
-      const inLegacy = async (token: string): Promise<AuthorizedConsole | undefined> => {
-        const call = client.checkToken.bind(client);
-        return responseOf(await callUnary(call, { tokenHash: hashOf(token), consume: false })).console;
-      };
       const inDatabase = async (token: string): Promise<boolean> =>
         (await world().sql("select id from console_auth_tokens where token_hash = $1", [hashOf(token)])).length > 0;
-      const forget = async ({ uuid: instanceUuid }: ScriptedInstance): Promise<void> => {
-        const call = client.deleteTokensForInstance.bind(client);
-        responseOf(await callUnary(call, { instanceUuid }));
-      };
       const counted = (result: string): Promise<number> =>
         world().deployment.metric(`spicegate_consoleauth_checks_total{result="${result}"}`);
-      /** A token of the legacy store alone. */
-      const issueLegacy = async ({ uuid }: ScriptedInstance): Promise<string> => {
-        const issued = await inLegacy(await world().issue(uuid));
-        const token = randomBytes(32).toString("base64url");
-        const call = client.authorizeConsole.bind(client);
-        responseOf(await callUnary(call, { tokenHash: hashOf(token), console: issued }));
-        return token;
-      };
 
       it("a token is written to both stores", async () => {
         const token = await world().issue(instance.uuid);
-        expect(await inLegacy(token)).to.include({ instanceUuid: instance.uuid, port: 5900, createdBy: "loopback" });
+        expect(await legacy.find(token)).to.include({ instanceUuid: instance.uuid, port: 5900, createdBy: "loopback" });
         expect(await inDatabase(token)).to.equal(true);
       });
 
@@ -63,19 +44,19 @@ describe("14 the switch of the legacy way", function () {
 
       it("a token that it does not know is the database's", async () => {
         const token = await world().issue(instance.uuid);
-        await forget(instance);
+        await legacy.forget(instance.uuid);
         const missed = await counted("miss");
         expect(await world().redeem(token)).to.equal("OK");
         expect(await counted("miss")).to.equal(missed + 1);
       });
 
       it("a token that it alone knows opens once, is counted, and is forgotten there", async () => {
-        const token = await issueLegacy(instance);
+        const token = await legacy.issue(instance.uuid, { tlsPort: 5901 });
         expect(await inDatabase(token)).to.equal(false);
         const hits = await counted("legacy-only");
         expect(await world().redeem(token)).to.equal("OK");
         expect(await counted("legacy-only")).to.equal(hits + 1);
-        expect(await inLegacy(token)).to.equal(undefined);
+        expect(await legacy.find(token)).to.equal(undefined);
         expect(await world().redeem(token)).to.equal("TOKEN_USED");
       });
 
@@ -83,7 +64,7 @@ describe("14 the switch of the legacy way", function () {
         const token = await world().issue(instance.uuid);
         const moving = { instanceUuid: instance.uuid, taskState: "migrating" };
         responseOf(await update(world().deployment, moving, ["task_state"]));
-        expect(await inLegacy(token)).to.equal(undefined);
+        expect(await legacy.find(token)).to.equal(undefined);
         expect(await inDatabase(token)).to.equal(true);
       });
     });
@@ -95,10 +76,9 @@ describe("14 the switch of the legacy way", function () {
         const { uuid } = await world().scripted();
         expect(await world().redeem(await world().issue(uuid))).to.equal("OK");
         expect(await legacyCalls(world())).to.equal(0);
-        const client = new ConsoleAuthServiceClient(world().deployment.api, credentials.createInsecure());
-        const call = client.checkToken.bind(client);
-        const answer = await callUnary(call, { tokenHash: hashOf("x"), consume: false });
-        client.close();
+        const legacy = new LegacyStoreClient(world().deployment.api);
+        const answer = await legacy.check(hashOf("x"));
+        legacy.close();
         expect(answer).to.have.nested.property("failure.code", status.UNIMPLEMENTED);
       });
     });

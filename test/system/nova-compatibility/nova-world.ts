@@ -31,6 +31,8 @@ export interface Script {
   endpoint: SpiceEndpoint;
   /** What it says instead, whatever it is asked. */
   failure: FailureReason | undefined;
+  /** Whether it says nothing at all. */
+  silent: boolean;
 }
 
 /** An instance on a host of its own with a scripted agent. */
@@ -81,7 +83,7 @@ export class NovaWorld {
   async scripted(more: { readonly projectId?: string; readonly vmState?: string } = {}): Promise<ScriptedInstance> {
     const uuid = randomUUID();
     const host = `nova-${this.#agents.length}`;
-    const agent = await this.connect(host, [uuid], { endpoint: ENDPOINT, failure: undefined });
+    const agent = await this.connect(host, [uuid], { endpoint: ENDPOINT, failure: undefined, silent: false });
     await this.deployment.knows(uuid);
     await register(this.deployment, { instanceUuid: uuid, host, vmState: "active", ...more });
     return { uuid, host, ...agent };
@@ -199,7 +201,8 @@ async function sharedMachine(): Promise<DemoMachine> {
   return machine;
 }
 
-function answerOf({ operation }: AgentRequest, { endpoint, failure }: Script): FakeAnswer {
+function answerOf({ operation }: AgentRequest, { endpoint, failure, silent }: Script): FakeAnswer {
+  if (silent) return undefined;
   if (failure !== undefined) return { $case: "failure", failure: { reason: failure, message: "as the test says" } };
   switch (operation?.$case) {
     case "getSpiceEndpoint":

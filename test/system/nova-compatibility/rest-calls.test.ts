@@ -11,7 +11,7 @@ import { consoleUrlOf, faultOf } from "../../harness/rest-client.js";
 import { TestDatabase } from "../../harness/test-database.js";
 import { tokenOf } from "../../harness/viewer.js";
 import type { ScriptedInstance } from "./nova-world.js";
-import { withAndWithoutLegacy } from "./nova-world.js";
+import { inWorld, withAndWithoutLegacy } from "./nova-world.js";
 
 /** Both ways to ask for a SPICE console. */
 const CALLS = {
@@ -124,6 +124,20 @@ describe("01 each condition is answered alike by both calls", () => {
         expect(code).to.equal(400);
         expect(message).to.include(field);
       }
+    });
+  });
+});
+
+// The host is asked before either store.
+describe("01 each condition is answered alike by both calls, also where", function () {
+  this.timeout(60_000);
+  inWorld({ legacy: false, compat: false }, (world) => {
+    it("the host says nothing: 504 at the deadline, where Nova has a 500", async () => {
+      const { uuid, script } = await world().scripted();
+      script.silent = true;
+      const { rest } = world().deployment;
+      const answers = await Promise.all(Object.values(CALLS).map((ask) => ask(rest, uuid)));
+      for (const answer of answers) expect(faultOf(answer)).to.include({ name: "computeFault", code: 504 });
     });
   });
 });
@@ -268,6 +282,7 @@ describe("16 looking a token up", () => {
       expect((await rest.lookup(token, { version: "2.98", query })).status).to.equal(200);
       expectFault(await rest.lookup(token, { version: "2.99", query }), 400);
       expectFault(await rest.lookup(token, { version: "2.30" }), 400);
+      expectFault(await rest.lookup(""), 400);
       expectFault(await rest.lookup("A".repeat(43)), 404);
     });
   });

@@ -37,13 +37,19 @@ class World implements ConsoleAuth {
   failing: string | undefined;
   databaseDown = false;
   gate: Gate | undefined;
-  readonly tokens = new DualTokens({
-    legacy: this,
-    adopted: { adopt: (hash, console) => this.#adopt(hash, console) },
-    metrics: createControllerMetrics(this.#registry),
-    log: this.log.log,
-    clock: this.clock,
-  });
+  readonly #metrics = createControllerMetrics(this.#registry);
+  readonly tokens = this.createTokens();
+
+  createTokens({ reusable = false } = {}): DualTokens {
+    return new DualTokens({
+      legacy: this,
+      adopted: { adopt: (hash, console) => this.#adopt(hash, console) },
+      reusable,
+      metrics: this.#metrics,
+      log: this.log.log,
+      clock: this.clock,
+    });
+  }
 
   authorize(tokenHash: string, console: AuthorizedConsole): Promise<void> {
     return this.#step(`authorize ${tokenHash} for ${console.createdBy}`, undefined);
@@ -100,6 +106,11 @@ describe("DualTokens", () => {
   it("has the legacy store forget what only it knew, once the row is there", async () => {
     await world.tokens.bringIn(HASH, USE);
     expect(world.steps).to.deep.equal([`check ${HASH}`, `adopt ${HASH} of bob`, `consume ${HASH}`]);
+  });
+
+  it("leaves it there where tokens can be used again", async () => {
+    await world.createTokens({ reusable: true }).bringIn(HASH, USE);
+    expect(world.steps).to.deep.equal([`check ${HASH}`, `adopt ${HASH} of bob`]);
   });
 
   it("leaves what both knew where it is", async () => {

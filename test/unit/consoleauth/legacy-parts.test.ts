@@ -10,11 +10,12 @@ import { MemoryStore } from "../../../src/consoleauth/memory-store.js";
 import { RemoteConsoleAuth } from "../../../src/consoleauth/remote-console-auth.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
+import { hashNamed, legacyConsole } from "../../harness/legacy-consoles.js";
 
 function partsOf(env: Readonly<Record<string, string>>): LegacyParts {
   return createLegacyParts({
     config: loadControllerConfig({ env }),
-    database: { query: () => Promise.reject(new Error("nobody asks")) },
+    database: { query: <Row>() => Promise.resolve([{ adoption: "adopted" } as Row]) },
     metrics: createControllerMetrics(new Registry()),
     log: silentLog,
   });
@@ -39,6 +40,16 @@ describe("createLegacyParts", () => {
 
   it("keeps them in memcached where that is enabled", () => {
     expect(partsOf({ ...on, ...cache }).parts.map(({ part }) => part.constructor)).to.deep.equal([MemcachedStore]);
+  });
+
+  it("takes a token that is used from the store, unless it can be used again", async () => {
+    for (const reusable of [false, true]) {
+      const { tokens, served } = partsOf({ ...on, SPICEGATE_CONSOLE__COMPAT_TOKENS: String(reusable) });
+      const hash = hashNamed("a");
+      await served?.authorize(hash, legacyConsole());
+      await tokens.bringIn(hash, { consume: true });
+      expect((await served?.check(hash, { consume: false })) !== undefined).to.equal(reusable);
+    }
   });
 
   it("asks the service where there is one, and then serves nothing", () => {

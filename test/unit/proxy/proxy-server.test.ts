@@ -215,7 +215,6 @@ describe("ProxyServer", () => {
   describe("addresses", () => {
     it("answers 404 where nothing is, whatever the method and body", async () => {
       for (const path of [
-        "/",
         "/x",
         "/api",
         "/api/sessions/",
@@ -273,6 +272,13 @@ describe("ProxyServer", () => {
         expect(answer, path).to.match(/^HTTP\/1.1 404 /);
         expect(answer.toLowerCase(), path).not.to.include("location:");
       }
+    });
+
+    it("sends whoever types the bare name to the page, without what the query says", async () => {
+      const response = await proxy.fetch("/?token=x&to=//evil.example");
+      expect([response.status, response.headers.get("location")]).to.deep.equal([302, "/console"]);
+      expect(response.headers.get("cache-control")).to.equal("no-store");
+      expect((await proxy.fetch("/", { method: "POST" })).status).to.equal(405);
     });
 
     it("tells whether it lives and whether it is ready", async () => {

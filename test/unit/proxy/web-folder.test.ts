@@ -65,6 +65,17 @@ describe("the addresses of proxy.web", () => {
     web[Symbol.dispose]();
   });
 
+  it("begin with its index where it has one, else with our page", async () => {
+    expect((await proxy.fetch("/")).headers.get("location")).to.equal("/console");
+    using indexed = new PageFolder({ ...STOCK, "index.html": "x" });
+    const other = await proxyOver(indexed.path).start();
+    try {
+      expect((await other.fetch("/")).headers.get("location")).to.equal("/index.html");
+    } finally {
+      await other.stop();
+    }
+  });
+
   it("serve each file as it is, whatever the query says", async () => {
     for (const [name, text] of Object.entries(STOCK)) {
       for (const query of ["", "?token=a&title=b"]) {
@@ -105,7 +116,6 @@ describe("the addresses of proxy.web", () => {
 
   it("lead nowhere else, and list nothing", async () => {
     const paths = [
-      "/",
       "/src",
       "/src/",
       "/thirdparty/sub/",

@@ -66,7 +66,7 @@ export interface RevokeConsoleTokensRequest {
 
 /** RevokeConsoleTokensResponse counts what was deleted. */
 export interface RevokeConsoleTokensResponse {
-  /** How many unredeemed tokens were deleted. */
+  /** How many tokens were deleted. */
   revoked: number;
 }
 
@@ -495,8 +495,8 @@ export type ConsoleServiceService = typeof ConsoleServiceService;
 export const ConsoleServiceService = {
   /**
    * GetSpiceConsole asks the instance's host for its SPICE display, saves an authorization and returns the URL that
-   * opens it. The URL holds a secret: whoever has it can open the console once, until expires_at. A second call
-   * issues another URL and leaves the first one usable.
+   * opens it. The URL holds a secret: whoever has it can open the console once, until expires_at; with
+   * console.compat_tokens again and again until then. A second call issues another URL and leaves the first one usable.
    *
    * A "spice-direct" URL leads to a native SPICE proxy (spice.spice_direct_proxy_base_url), with the token in its query.
    * That proxy calls LookupConsoleToken and dials the display itself, so the display must listen on a network, else
@@ -504,7 +504,8 @@ export const ConsoleServiceService = {
    *
    * Reasons: INVALID_ARGUMENT, CONSOLE_TYPE_INVALID, PERMISSION_DENIED, INSTANCE_NOT_FOUND, INSTANCE_NOT_READY,
    * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, NO_NETWORK_DISPLAY, HOST_LACKS_SPICE,
-   * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING, LIMITED, CANCELLED.
+   * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING,
+   * LIMITED, CANCELLED.
    */
   getSpiceConsole: {
     path: "/spicegate.console.v1.ConsoleService/GetSpiceConsole" as const,
@@ -518,7 +519,8 @@ export const ConsoleServiceService = {
     responseDeserialize: (value: Buffer): GetSpiceConsoleResponse => GetSpiceConsoleResponse.decode(value),
   },
   /**
-   * LookupConsoleToken says what an unexpired, unredeemed token stands for. It does not consume the token.
+   * LookupConsoleToken says what a token stands for that can still be used: one that has not expired and, unless
+   * console.compat_tokens is on, has not been opened. It does not consume the token.
    *
    * Reasons: INVALID_ARGUMENT, PERMISSION_DENIED, TOKEN_NOT_FOUND, DATABASE_UNAVAILABLE.
    */
@@ -534,8 +536,8 @@ export const ConsoleServiceService = {
     responseDeserialize: (value: Buffer): LookupConsoleTokenResponse => LookupConsoleTokenResponse.decode(value),
   },
   /**
-   * RevokeConsoleTokens deletes every unredeemed token of an instance. Running sessions go on. A second call finds
-   * nothing left and answers 0.
+   * RevokeConsoleTokens deletes the tokens of an instance that can still be used: those that were not opened, and with
+   * console.compat_tokens the others too. Running sessions go on. A second call finds nothing left and answers 0.
    *
    * Reasons: INVALID_ARGUMENT, PERMISSION_DENIED, INSTANCE_NOT_FOUND, DATABASE_UNAVAILABLE.
    */
@@ -555,8 +557,8 @@ export const ConsoleServiceService = {
 export interface ConsoleServiceServer extends UntypedServiceImplementation {
   /**
    * GetSpiceConsole asks the instance's host for its SPICE display, saves an authorization and returns the URL that
-   * opens it. The URL holds a secret: whoever has it can open the console once, until expires_at. A second call
-   * issues another URL and leaves the first one usable.
+   * opens it. The URL holds a secret: whoever has it can open the console once, until expires_at; with
+   * console.compat_tokens again and again until then. A second call issues another URL and leaves the first one usable.
    *
    * A "spice-direct" URL leads to a native SPICE proxy (spice.spice_direct_proxy_base_url), with the token in its query.
    * That proxy calls LookupConsoleToken and dials the display itself, so the display must listen on a network, else
@@ -564,18 +566,20 @@ export interface ConsoleServiceServer extends UntypedServiceImplementation {
    *
    * Reasons: INVALID_ARGUMENT, CONSOLE_TYPE_INVALID, PERMISSION_DENIED, INSTANCE_NOT_FOUND, INSTANCE_NOT_READY,
    * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, NO_NETWORK_DISPLAY, HOST_LACKS_SPICE,
-   * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING, LIMITED, CANCELLED.
+   * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING,
+   * LIMITED, CANCELLED.
    */
   getSpiceConsole: handleUnaryCall<GetSpiceConsoleRequest, GetSpiceConsoleResponse>;
   /**
-   * LookupConsoleToken says what an unexpired, unredeemed token stands for. It does not consume the token.
+   * LookupConsoleToken says what a token stands for that can still be used: one that has not expired and, unless
+   * console.compat_tokens is on, has not been opened. It does not consume the token.
    *
    * Reasons: INVALID_ARGUMENT, PERMISSION_DENIED, TOKEN_NOT_FOUND, DATABASE_UNAVAILABLE.
    */
   lookupConsoleToken: handleUnaryCall<LookupConsoleTokenRequest, LookupConsoleTokenResponse>;
   /**
-   * RevokeConsoleTokens deletes every unredeemed token of an instance. Running sessions go on. A second call finds
-   * nothing left and answers 0.
+   * RevokeConsoleTokens deletes the tokens of an instance that can still be used: those that were not opened, and with
+   * console.compat_tokens the others too. Running sessions go on. A second call finds nothing left and answers 0.
    *
    * Reasons: INVALID_ARGUMENT, PERMISSION_DENIED, INSTANCE_NOT_FOUND, DATABASE_UNAVAILABLE.
    */
@@ -585,8 +589,8 @@ export interface ConsoleServiceServer extends UntypedServiceImplementation {
 export interface ConsoleServiceClient extends Client {
   /**
    * GetSpiceConsole asks the instance's host for its SPICE display, saves an authorization and returns the URL that
-   * opens it. The URL holds a secret: whoever has it can open the console once, until expires_at. A second call
-   * issues another URL and leaves the first one usable.
+   * opens it. The URL holds a secret: whoever has it can open the console once, until expires_at; with
+   * console.compat_tokens again and again until then. A second call issues another URL and leaves the first one usable.
    *
    * A "spice-direct" URL leads to a native SPICE proxy (spice.spice_direct_proxy_base_url), with the token in its query.
    * That proxy calls LookupConsoleToken and dials the display itself, so the display must listen on a network, else
@@ -594,7 +598,8 @@ export interface ConsoleServiceClient extends Client {
    *
    * Reasons: INVALID_ARGUMENT, CONSOLE_TYPE_INVALID, PERMISSION_DENIED, INSTANCE_NOT_FOUND, INSTANCE_NOT_READY,
    * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, NO_NETWORK_DISPLAY, HOST_LACKS_SPICE,
-   * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING, LIMITED, CANCELLED.
+   * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING,
+   * LIMITED, CANCELLED.
    */
   getSpiceConsole(
     request: GetSpiceConsoleRequest,
@@ -612,7 +617,8 @@ export interface ConsoleServiceClient extends Client {
     callback: (error: ServiceError | null, response: GetSpiceConsoleResponse) => void,
   ): ClientUnaryCall;
   /**
-   * LookupConsoleToken says what an unexpired, unredeemed token stands for. It does not consume the token.
+   * LookupConsoleToken says what a token stands for that can still be used: one that has not expired and, unless
+   * console.compat_tokens is on, has not been opened. It does not consume the token.
    *
    * Reasons: INVALID_ARGUMENT, PERMISSION_DENIED, TOKEN_NOT_FOUND, DATABASE_UNAVAILABLE.
    */
@@ -632,8 +638,8 @@ export interface ConsoleServiceClient extends Client {
     callback: (error: ServiceError | null, response: LookupConsoleTokenResponse) => void,
   ): ClientUnaryCall;
   /**
-   * RevokeConsoleTokens deletes every unredeemed token of an instance. Running sessions go on. A second call finds
-   * nothing left and answers 0.
+   * RevokeConsoleTokens deletes the tokens of an instance that can still be used: those that were not opened, and with
+   * console.compat_tokens the others too. Running sessions go on. A second call finds nothing left and answers 0.
    *
    * Reasons: INVALID_ARGUMENT, PERMISSION_DENIED, INSTANCE_NOT_FOUND, DATABASE_UNAVAILABLE.
    */

@@ -28,7 +28,7 @@ import { createRegistry } from "../../src/telemetry/metrics.js";
 import { ConsoleTokenStore } from "../../src/tokens/console-token-store.js";
 import { FakeLog } from "../fakes/fake-log.js";
 import { registryOn } from "./inventory.js";
-import { CONTROLLER, TIMES } from "./sessions.js";
+import { CONTROLLER, TIMES } from "./stored-sessions.js";
 import type { TestDatabase } from "./test-database.js";
 
 /** What a test may choose. */
@@ -120,7 +120,7 @@ export class ViewerParts {
         return Promise.resolve(new PassThrough());
       },
     };
-    const redeeming = { tokens, legacy, consumeLegacy: true, sessions, instances, agents, drain, refusals, log };
+    const redeeming = { tokens, legacy, sessions, instances, agents, drain, refusals, log };
     this.redeeming = new RedeemConsoleToken(redeeming);
     const own = { sessions, registry, endings, instances, agents, displays, drain, refusals, metrics, log, clock };
     this.viewers = new ProvenSessions(own);
