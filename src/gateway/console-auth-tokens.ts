@@ -41,8 +41,9 @@ export function showConsoleAuthToken({ calls, lookupConsoleToken }: ConsoleAuthT
   };
 }
 
-/** As in Nova, what cannot be a token is one that nobody knows. */
+/** As in Nova, what cannot be a token is one that nobody knows; an empty one is refused. */
 function requireToken(text: string): string {
-  if (text !== "" && text.length <= MAX_TOKEN_LENGTH) return text;
+  if (text === "") throw invalid("token", "must not be empty");
+  if (text.length <= MAX_TOKEN_LENGTH) return text;
   throw new ServiceError("TOKEN_NOT_FOUND", "the token is unknown, used or expired");
 }

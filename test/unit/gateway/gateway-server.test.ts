@@ -299,8 +299,12 @@ describe("GatewayServer", () => {
       expectFault(await gateway.rest.lookup("t", { version: "2.30" }), 400, "badRequest", /2\.31/);
     });
 
-    it("does not find what cannot be a token, and does not look for it", async () => {
-      for (const token of ["", "t".repeat(129), "t".repeat(9_000)]) {
+    it("is refused without a token", async () => {
+      expectFault(await gateway.rest.lookup(""), 400, "badRequest", /^token must not be empty$/);
+    });
+
+    it("does not find what is too long for a token, and does not look for it", async () => {
+      for (const token of ["t".repeat(129), "t".repeat(9_000)]) {
         expectFault(await gateway.rest.lookup(token), 404, "itemNotFound", /^the token is unknown/);
       }
       expect(gateway.useCases.lookups).to.be.empty;
