@@ -57,5 +57,16 @@ export {
   ListAuditEventsRequest,
   ListAuditEventsResponse,
 } from "../proto/gen/spicegate/audit/v1/audit.js";
+export {
+  AuthorizeConsoleRequest,
+  AuthorizeConsoleResponse,
+  AuthorizedConsole,
+  CheckTokenRequest,
+  CheckTokenResponse,
+  ConsoleAuthServiceClient,
+  ConsoleAuthServiceService,
+  DeleteTokensForInstanceRequest,
+  DeleteTokensForInstanceResponse,
+} from "../proto/gen/spicegate/consoleauth/v1/consoleauth.js";
 export { ErrorInfo, RetryInfo } from "../proto/gen/google/rpc/error_details.js";
 export { Status } from "../proto/gen/google/rpc/status.js";
