@@ -14,7 +14,6 @@ import { ServiceError } from "../lib/service-error.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
 import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
-import { hashToken } from "../tokens/token.js";
 import type { UrlForm } from "./access-url.js";
 import { accessUrl } from "./access-url.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
@@ -120,11 +119,12 @@ export class GetSpiceConsole {
       tlsPort: endpoint.tlsPort || undefined,
       accessUrlBase: urls[placed.consoleType].baseUrl,
     };
-    const { token, expiresAt } = await tokens.authorize({ ...target, agentHost: placed.host, ttlSeconds, actor });
+    const authorization = await tokens.authorize({ ...target, agentHost: placed.host, ttlSeconds, actor });
+    const { token, tokenHash, expiresAt } = authorization;
     const { signal } = context;
     const whose = { internalAccessPath: undefined, createdBy: actor.subject, expiresAt };
-    if (!signal.aborted) await legacy.issued(hashToken(token), { ...target, ...whose });
-    if (!signal.aborted) return { token, expiresAt };
+    if (!signal.aborted) await legacy.issued(tokenHash, { ...target, ...whose });
+    if (!signal.aborted) return authorization;
     await tokens.withdraw(token, actor);
     throw abortError(signal);
   }

@@ -29,6 +29,8 @@ export interface AuthorizationRequest {
 /** An issued token, the only time that it is seen in plain. */
 export interface Authorization {
   readonly token: string;
+  /** Under which it is stored. */
+  readonly tokenHash: string;
   /** From this moment on it is refused; whole seconds of Postgres' clock. */
   readonly expiresAt: Date;
 }
@@ -163,9 +165,10 @@ export class ConsoleAuthorizer {
   async authorize(request: AuthorizationRequest): Promise<Authorization> {
     for (let attempt = 0; attempt < MOST_COLLISIONS; attempt += 1) {
       const token = this.#createToken();
-      const outcome = await this.#attempt({ request, tokenHash: hashToken(token) });
+      const tokenHash = hashToken(token);
+      const outcome = await this.#attempt({ request, tokenHash });
       if (typeof outcome.expires === "bigint") {
-        return { token, expiresAt: new Date(Number(outcome.expires) * 1_000) };
+        return { token, tokenHash, expiresAt: new Date(Number(outcome.expires) * 1_000) };
       }
       assertFit(request, outcome);
     }

@@ -17,30 +17,14 @@ import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import type { AuthorizationRequest } from "../../../src/tokens/console-authorizer.js";
 import { hashToken } from "../../../src/tokens/token.js";
+import { anInstance } from "../../fakes/instance.js";
 import { rejectionOf } from "../../harness/rejection.js";
 
 const UUID = "00000000-0000-4000-8000-000000000001";
 const EXPIRES = new Date("2030-01-01T00:00:00Z");
 const ENDPOINT: SpiceEndpoint = { host: "10.0.0.1", listen: ListenKind.LISTEN_KIND_NONE, port: 0, tlsPort: 5901 };
 
-const INSTANCE: Instance = {
-  uuid: UUID,
-  name: "one",
-  projectId: "p1",
-  userId: "u1",
-  vmState: "active",
-  taskState: "",
-  registered: true,
-  host: "host-1",
-  claimed: true,
-  powerState: "running",
-  displays: ["spice"],
-  conflictHost: undefined,
-  revision: 1n,
-  createdAt: EXPIRES,
-  updatedAt: EXPIRES,
-  deleted: false,
-};
+const INSTANCE = anInstance({ uuid: UUID, name: "one" });
 
 /** Everything around the use case, in memory; each field may be changed before the call. */
 class World {
@@ -85,7 +69,7 @@ class World {
         authorize: (request) => {
           this.authorized.push(request);
           this.onAuthorize();
-          return Promise.resolve({ token: "secret", expiresAt: EXPIRES });
+          return Promise.resolve({ token: "secret", tokenHash: hashToken("secret"), expiresAt: EXPIRES });
         },
         withdraw: (token) => Promise.resolve(void this.withdrawn.push(token)),
       },

@@ -14,7 +14,7 @@ import { createControllerMetrics } from "../../../src/telemetry/controller-metri
 import type { ConsoleTarget } from "../../../src/tokens/console-token-store.js";
 import { FakeLog } from "../../fakes/fake-log.js";
 import { RestClient } from "../../harness/rest-client.js";
-import { anInstance, UUID } from "./instance.js";
+import { anInstance, UUID } from "../../fakes/instance.js";
 
 export const CALLER = { subject: "tester", project: "", roles: ["admin" as const] };
 export const URL = "http://proxy.example/console#token=t";

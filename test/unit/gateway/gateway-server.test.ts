@@ -8,7 +8,7 @@ import type { RestAnswer } from "../../harness/rest-client.js";
 import { consoleUrlOf, faultOf } from "../../harness/rest-client.js";
 import { until, within } from "../../harness/within.js";
 import { CALLER, GatewayUnderTest, URL } from "./gateway-harness.js";
-import { anInstance, UUID } from "./instance.js";
+import { anInstance, UUID } from "../../fakes/instance.js";
 
 const SERVER = `/v2.1/servers/${UUID}`;
 const SPICE = { remote_console: { protocol: "spice", type: "spice-html5" } };

@@ -4,7 +4,7 @@ import type { FastifyRequest } from "fastify";
 import type { ServerQuery } from "../../../src/gateway/server-query.js";
 import { namePartOf, serverQueryOf } from "../../../src/gateway/server-query.js";
 import type { Caller } from "../../../src/rpc/caller.js";
-import { UUID } from "./instance.js";
+import { UUID } from "../../fakes/instance.js";
 
 const ADMIN: Caller = { subject: "a", project: "", roles: ["admin"] };
 const PROJECT_ADMIN: Caller = { ...ADMIN, project: "p1" };

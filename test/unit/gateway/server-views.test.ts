@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { createHash } from "node:crypto";
 import { serverDetail, serverSummary } from "../../../src/gateway/server-views.js";
 import type { Instance, PowerState } from "../../../src/instances/instance.js";
-import { anInstance, UUID } from "./instance.js";
+import { anInstance, UUID } from "../../fakes/instance.js";
 
 const HERE = { base: "http://nova.example:8774", prefix: "/v2.1", admin: true };
 const LINKS = [

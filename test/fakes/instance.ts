@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Instance } from "../../../src/instances/instance.js";
+import type { Instance } from "../../src/instances/instance.js";
 
 export const UUID = "6f70656e-7374-4163-8b00-00000000000a";
 
