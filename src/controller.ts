@@ -15,7 +15,7 @@ import type { LegacyParts } from "./consoleauth/legacy-parts.js";
 import { createLegacyParts } from "./consoleauth/legacy-parts.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
-import { GatewayServer } from "./gateway/gateway-server.js";
+import { createGatewayServer } from "./gateway/gateway-server.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
@@ -196,7 +196,7 @@ export class Controller implements Part {
   #gateway(): NamedPart[] {
     const { gateway, proxy } = this.#config;
     if (gateway.listen === undefined) return [];
-    const part = new GatewayServer({
+    const part = createGatewayServer({
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
       callers: this.#callers,

@@ -20,8 +20,9 @@ import { systemClock } from "./lib/clock.js";
 import type { NamedPart } from "./lib/lifecycle.js";
 import { DB_CONNECT_MS, MAX_WAITING_VIEWERS, VIEWER_DB_CONNECTIONS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
+import type { HttpServer } from "./http/http-server.js";
 import type { Log } from "./lib/log.js";
-import { ProxyServer } from "./proxy/proxy-server.js";
+import { createProxyServer } from "./proxy/proxy-server.js";
 import { SpiceViewer } from "./proxy/spice-link.js";
 import { runViewer, VIEWER_WEBSOCKETS } from "./proxy/viewer-socket.js";
 import { ChannelStore } from "./sessions/channel-store.js";
@@ -118,9 +119,9 @@ interface ProxyUseCases {
 function createProxy(
   { config, readiness, log, metrics }: ViewerPartsOptions,
   { entrance, ...useCases }: ProxyUseCases,
-): ProxyServer {
+): HttpServer {
   const { proxy, console } = config;
-  return new ProxyServer({
+  return createProxyServer({
     ...useCases,
     compat: console.compat_tokens ? { entrance, web: proxy.web } : undefined,
     listen: requireAddress(proxy.listen),

@@ -3,7 +3,6 @@
 import { HttpRequests } from "../http/http-requests.js";
 import { HttpServer } from "../http/http-server.js";
 import { TrustedProxies } from "../http/trusted-proxies.js";
-import type { Part } from "../lib/lifecycle.js";
 import { GATEWAY_REQUEST_MS, MAX_GATEWAY_BODY_BYTES } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
@@ -35,41 +34,24 @@ const REQUEST_IDS = {
 /** Console URLs and what tokens stand for are nothing to keep. */
 const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" };
 
-/** Serves clients of Nova. Stop refuses what is new with DRAINING and lets requests that run finish: it always ends. */
-export class GatewayServer implements Part {
-  readonly #server: HttpServer;
-
-  constructor(options: GatewayServerOptions) {
-    const { listen, callers, trustedProxies, log, metrics, requestMs, ...useCases } = options;
-    const proxies = new TrustedProxies(trustedProxies);
-    const seconds = metrics.gatewaySeconds;
-    const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: false, log, seconds });
-    const calls = new NovaCalls({ requests, callers, draining: () => this.#server.stopping });
-    this.#server = new HttpServer({
-      name: "gateway",
-      listen,
-      routes: () => gatewayRoutes({ ...useCases, calls, requests }),
-      requests,
-      problemBody: faultBody,
-      headers: HEADERS,
-      maxBodyBytes: MAX_GATEWAY_BODY_BYTES,
-      log,
-      requestMs,
-      finishMs: GATEWAY_REQUEST_MS,
-    });
-  }
-
-  /** The port it listens on, of use where the setting was 0. */
-  get port(): number {
-    return this.#server.port;
-  }
-
-  start(): Promise<void> {
-    return this.#server.start();
-  }
-
-  /** A second call waits for the first. */
-  stop(): Promise<void> {
-    return this.#server.stop();
-  }
+/** Makes the server for clients of Nova. Stop refuses what is new with DRAINING and lets requests that run finish: it always ends. */
+export function createGatewayServer(options: GatewayServerOptions): HttpServer {
+  const { listen, callers, trustedProxies, log, metrics, requestMs, ...useCases } = options;
+  const proxies = new TrustedProxies(trustedProxies);
+  const seconds = metrics.gatewaySeconds;
+  const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: false, log, seconds });
+  const calls = new NovaCalls({ requests, callers, draining: () => server.stopping });
+  const server: HttpServer = new HttpServer({
+    name: "gateway",
+    listen,
+    routes: () => gatewayRoutes({ ...useCases, calls, requests }),
+    requests,
+    problemBody: faultBody,
+    headers: HEADERS,
+    maxBodyBytes: MAX_GATEWAY_BODY_BYTES,
+    log,
+    requestMs,
+    finishMs: GATEWAY_REQUEST_MS,
+  });
+  return server;
 }

@@ -6,7 +6,6 @@ import { HttpRequests } from "../http/http-requests.js";
 import { HttpServer } from "../http/http-server.js";
 import type { Route } from "../http/routes.js";
 import { TrustedProxies } from "../http/trusted-proxies.js";
-import type { Part } from "../lib/lifecycle.js";
 import { MAX_REDEEM_BODY_BYTES } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
@@ -63,60 +62,43 @@ const NO_FILES: ReadonlyMap<string, PageFile> = new Map();
 const REQUEST_IDS = { headers: [REQUEST_ID_HEADER], prefix: "" };
 
 /**
- * Serves browsers. Open channels are closed before its stop, by whoever runs the sessions. Stop refuses what is new with
+ * Makes the server for browsers. Open channels are closed before its stop, by whoever runs the sessions. Stop refuses what is new with
  * DRAINING, lets requests that run finish, and cuts whatever is left: it always ends.
  */
-export class ProxyServer implements Part {
-  readonly #server: HttpServer;
-
-  constructor(options: ProxyServerOptions) {
-    const { listen, log, metrics, redeeming, sessions, refusals, readiness, runViewer, webSockets } = options;
-    const { allowedOrigins, frameAncestors, trustedProxies, requestMs, finishMs } = options;
-    const proxies = new TrustedProxies(trustedProxies);
-    const seconds = metrics.proxySeconds;
-    const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: true, log, seconds });
-    const framed = frameAncestors.length > 0;
-    const origins = new OriginRule({ allowed: allowedOrigins, required: framed });
-    const draining = (): boolean => this.#server.stopping;
-    const admission = new Admission({ origins, draining, refusals });
-    const headers = securityHeaders(frameAncestors);
-    const handlers = { redeeming, sessions, readiness, requests, admission, framed };
-    this.#server = new HttpServer({
-      name: "proxy",
-      listen,
-      routes: () => routesOf(options, handlers),
+export function createProxyServer(options: ProxyServerOptions): HttpServer {
+  const { listen, log, metrics, redeeming, sessions, refusals, readiness, runViewer, webSockets } = options;
+  const { allowedOrigins, frameAncestors, trustedProxies, requestMs, finishMs } = options;
+  const proxies = new TrustedProxies(trustedProxies);
+  const seconds = metrics.proxySeconds;
+  const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: true, log, seconds });
+  const framed = frameAncestors.length > 0;
+  const origins = new OriginRule({ allowed: allowedOrigins, required: framed });
+  const draining = (): boolean => server.stopping;
+  const admission = new Admission({ origins, draining, refusals });
+  const headers = securityHeaders(frameAncestors);
+  const handlers = { redeeming, sessions, readiness, requests, admission, framed };
+  const server: HttpServer = new HttpServer({
+    name: "proxy",
+    listen,
+    routes: () => routesOf(options, handlers),
+    requests,
+    problemBody,
+    headers,
+    maxBodyBytes: MAX_REDEEM_BODY_BYTES,
+    upgrades: new ChannelUpgrades({
+      sessions,
+      entrance: options.compat?.entrance,
+      runViewer,
+      webSockets,
       requests,
-      problemBody,
+      admission,
       headers,
-      maxBodyBytes: MAX_REDEEM_BODY_BYTES,
-      upgrades: new ChannelUpgrades({
-        sessions,
-        entrance: options.compat?.entrance,
-        runViewer,
-        webSockets,
-        requests,
-        admission,
-        headers,
-      }),
-      log,
-      requestMs,
-      finishMs,
-    });
-  }
-
-  /** The port it listens on, of use where the setting was 0. */
-  get port(): number {
-    return this.#server.port;
-  }
-
-  start(): Promise<void> {
-    return this.#server.start();
-  }
-
-  /** A second call waits for the first. */
-  stop(): Promise<void> {
-    return this.#server.stop();
-  }
+    }),
+    log,
+    requestMs,
+    finishMs,
+  });
+  return server;
 }
 
 /** Our own addresses, and what proxy.web adds to them. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { HttpServer } from "../../../src/http/http-server.js";
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { connect } from "node:net";
@@ -6,7 +7,7 @@ import { Registry } from "prom-client";
 import type { ConsoleRequest, IssuedConsole } from "../../../src/console/get-spice-console.js";
 import type { Page, PageRequest } from "../../../src/db/page-token.js";
 import type { GatewayServerOptions } from "../../../src/gateway/gateway-server.js";
-import { GatewayServer } from "../../../src/gateway/gateway-server.js";
+import { createGatewayServer } from "../../../src/gateway/gateway-server.js";
 import type { Instance, InstanceFilters } from "../../../src/instances/instance.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
@@ -68,11 +69,11 @@ export class GatewayUnderTest {
   readonly useCases = new FakeUseCases();
   readonly fake = new FakeLog();
   readonly registry = new Registry();
-  readonly server: GatewayServer;
+  readonly server: HttpServer;
   #rest: RestClient | undefined;
 
   constructor(more: Partial<GatewayServerOptions> = {}) {
-    this.server = new GatewayServer({
+    this.server = createGatewayServer({
       getSpiceConsole: this.useCases.getSpiceConsole,
       lookupConsoleToken: this.useCases.lookupConsoleToken,
       inventory: this.useCases.inventory,

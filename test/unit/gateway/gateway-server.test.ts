@@ -13,7 +13,7 @@ import { anInstance, UUID } from "../../fakes/instance.js";
 const SERVER = `/v2.1/servers/${UUID}`;
 const SPICE = { remote_console: { protocol: "spice", type: "spice-html5" } };
 
-describe("GatewayServer", () => {
+describe("gateway server", () => {
   const started: GatewayUnderTest[] = [];
   let gateway: GatewayUnderTest;
 

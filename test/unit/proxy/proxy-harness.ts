@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { HttpServer } from "../../../src/http/http-server.js";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
@@ -19,7 +20,7 @@ import { MAX_VIEWER_MESSAGE_BYTES } from "../../../src/lib/limits.js";
 import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
 import type { AcceptedViewer } from "../../../src/proxy/channel-upgrades.js";
 import type { ProxyServerOptions } from "../../../src/proxy/proxy-server.js";
-import { ProxyServer } from "../../../src/proxy/proxy-server.js";
+import { createProxyServer } from "../../../src/proxy/proxy-server.js";
 import type { ChannelEndReason, Session } from "../../../src/sessions/session.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { Readiness } from "../../../src/telemetry/readiness.js";
@@ -147,10 +148,10 @@ export class ProxyUnderTest {
   readonly refused: (readonly [reason: string, sessionId: string | undefined])[] = [];
   readonly accepted: AcceptedViewer[] = [];
   readonly folder = new PageFolder();
-  readonly server: ProxyServer;
+  readonly server: HttpServer;
 
   constructor(options: Partial<ProxyServerOptions> = {}) {
-    this.server = new ProxyServer({
+    this.server = createProxyServer({
       listen: { host: "127.0.0.1", port: 0 },
       redeeming: this.viewers,
       sessions: this.viewers,

@@ -18,7 +18,7 @@ interface Problem {
 
 const problemOf = async (response: Response): Promise<Problem> => (await response.json()) as Problem;
 
-describe("ProxyServer", () => {
+describe("proxy server", () => {
   let proxy: ProxyUnderTest;
 
   beforeEach(async () => (proxy = await new ProxyUnderTest().start()));
