@@ -120,7 +120,12 @@ export type WatchFilters = Pick<InstanceFilters, "projectId" | "host" | "name" |
 
 function fits(instance: Instance, filters: WatchFilters): boolean {
   const { projectId, host, name, powerState } = instance;
-  const { projectId: project = projectId, host: on = host, name: called = name, powerState: state = powerState } = filters;
+  const {
+    projectId: project = projectId,
+    host: on = host,
+    name: called = name,
+    powerState: state = powerState,
+  } = filters;
   return projectId === project && host === on && name === called && powerState === state;
 }
 

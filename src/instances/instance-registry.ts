@@ -15,12 +15,7 @@ import type { SweepTask } from "../db/sweep.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
 import type { Part } from "../lib/lifecycle.js";
-import {
-  AGENT_DB_CONNECTIONS,
-  AGENT_WAITS_MS,
-  MAX_WAITING_AGENTS,
-  PURGE_BATCH,
-} from "../lib/limits.js";
+import { AGENT_DB_CONNECTIONS, AGENT_WAITS_MS, MAX_WAITING_AGENTS, PURGE_BATCH } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
 import { invalid } from "../lib/validate.js";

@@ -102,7 +102,8 @@ export class MemoryUpkeep implements Part {
       const hearing = notifications?.hearing;
       try {
         await this.#loadAll();
-        this.#wholeSince = hearing;
+        // What was lost meanwhile may have been read already.
+        if (!this.#loadWanted) this.#wholeSince = hearing;
       } catch (error) {
         this.#loadWanted = true;
         log.warn({ err: error }, "could not read the inventory; trying again");
