@@ -30,6 +30,9 @@ export interface ControllerStreamOptions {
   readonly random?: () => number;
 }
 
+/** Where a stream stands that has not heard anything. */
+const UNREACHED: readonly StreamState[] = ["connecting", "greeting"];
+
 /**
  * Keeps one stream to one address: whenever it ends, another begins after a wait that depends on how it ended. Where
  * another address leads to the same controller, one of them stands by.
@@ -42,7 +45,6 @@ export class ControllerStream implements Part {
   readonly #turn = new Waiters();
   #state: StreamState = "idle";
   #standsBy = false;
-  #unreached = true;
   #session: ControlSession | undefined;
   #running: Promise<void> | undefined;
   #lastLogged = "";
@@ -95,14 +97,13 @@ export class ControllerStream implements Part {
   /** One session, and the wait after it. */
   async #attempt(): Promise<void> {
     const { context, onUnreached } = this.#options;
-    this.#unreached = true;
     this.#session = new ControlSession(this.#dialler.dial(), context, this.#listener());
     const end = await this.#session.run();
     this.#session = undefined;
     if (end.kind === "left" || this.#standsBy) return;
     const waitMs = Math.round(this.#waitAfter(end));
     this.#logEnd(end, waitMs);
-    if (end.kind === "lost" && this.#unreached) onUnreached();
+    if (end.kind === "lost" && UNREACHED.includes(this.#state)) onUnreached();
     if (await this.#wait(waitMs)) context.metrics.reconnects.inc();
   }
 
@@ -146,7 +147,6 @@ export class ControllerStream implements Part {
   #onPhase(phase: SessionPhase): void {
     if (phase === "ended") return;
     if (phase === "open") {
-      this.#unreached = false;
       this.#backoff.reset();
       this.#lastLogged = "";
       this.#options.context.log.info({ controller: this.#options.address }, "connected to the controller");

@@ -34,7 +34,7 @@ export interface ControllerPresenceOptions {
   /** The agents' streams that live in this process. */
   readonly streams: () => readonly HostStream[];
   /** How it hears at once of controllers that come and go; the next beat finds them anyway. */
-  readonly notifications?: Pick<Notifications, "on"> | undefined;
+  readonly notifications?: Pick<Notifications, "on" | "onHearing"> | undefined;
   readonly clock?: Clock;
 }
 
@@ -93,11 +93,11 @@ export class ControllerPresence implements Part {
   /** Begins to beat, at once wherever Postgres comes back. */
   start(): void {
     const { database, controllerId, notifications } = this.#options;
+    const onOther = (id: string): void => void (id === controllerId || this.#beat(false));
     this.#unsubscribe = [
       database.onReady(() => void this.#arrive()),
-      notifications?.on(CONTROLLERS_CHANNEL, (id) => {
-        if (id !== controllerId) void this.#beat(false);
-      }) ?? (() => undefined),
+      notifications?.onHearing(() => void this.#beat(false)) ?? (() => undefined),
+      notifications?.on(CONTROLLERS_CHANNEL, onOther) ?? (() => undefined),
     ];
     this.#loop = this.#run();
   }

@@ -44,7 +44,9 @@ export class MemoryUpkeep implements Part {
   #underWay: ReadonlySet<string> = new Set();
   /** The stretch of hearing that began before everything was read. */
   #wholeSince: Hearing | undefined;
-  #loadWanted = false;
+  /** How often everything was asked to be read, and how many of these askings have been met. */
+  #asked = 0;
+  #met = 0;
   #loading: Promise<void> | undefined;
   #reading: Promise<void> | undefined;
   #unsubscribe: readonly (() => unknown)[] = [];
@@ -89,7 +91,7 @@ export class MemoryUpkeep implements Part {
   }
 
   #loadAgain(): void {
-    this.#loadWanted = true;
+    this.#asked += 1;
     this.#loading ??= this.#load();
   }
 
@@ -97,15 +99,15 @@ export class MemoryUpkeep implements Part {
     const { database, notifications, log } = this.#options;
     const { signal } = this.#stopping;
     const backoff = new Backoff(DB_RECONNECT_BACKOFF);
-    while (this.#loadWanted && database.isReady() && !signal.aborted) {
-      this.#loadWanted = false;
+    while (this.#met < this.#asked && database.isReady() && !signal.aborted) {
+      const asked = this.#asked;
       const hearing = notifications?.hearing;
       try {
         await this.#loadAll();
-        // What was lost meanwhile may have been read already.
-        if (!this.#loadWanted) this.#wholeSince = hearing;
+        this.#met = asked;
+        // Asked again meanwhile: what was lost then may have been read before.
+        if (asked === this.#asked) this.#wholeSince = hearing;
       } catch (error) {
-        this.#loadWanted = true;
         log.warn({ err: error }, "could not read the inventory; trying again");
         await pause(backoff.next(), signal);
       }
