@@ -79,7 +79,7 @@ export class ControllerPresence implements Part {
   readonly #clock: Clock;
   readonly #stopping = new AbortController();
   readonly #listeners = new Set<(peers: readonly Peer[]) => void>();
-  #unsubscribe: readonly (() => unknown)[] = [];
+  #unsubscribe: readonly ((() => unknown) | undefined)[] = [];
   #peers: readonly Peer[] = [];
   /** Beats follow each other, so that the older of two answers is not the last. */
   #beats: Promise<void> = Promise.resolve();
@@ -96,8 +96,8 @@ export class ControllerPresence implements Part {
     const onOther = (id: string): void => void (id === controllerId || this.#beat(false));
     this.#unsubscribe = [
       database.onReady(() => void this.#arrive()),
-      notifications?.onHearing(() => void this.#beat(false)) ?? (() => undefined),
-      notifications?.on(CONTROLLERS_CHANNEL, onOther) ?? (() => undefined),
+      notifications?.onHearing(() => void this.#beat(false)),
+      notifications?.on(CONTROLLERS_CHANNEL, onOther),
     ];
     this.#loop = this.#run();
   }
@@ -105,7 +105,7 @@ export class ControllerPresence implements Part {
   /** Takes the controller and its streams out of Postgres, where that is possible. Twice is harmless. */
   async stop(): Promise<void> {
     if (this.#stopping.signal.aborted) return;
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    for (const unsubscribe of this.#unsubscribe) unsubscribe?.();
     this.#stopping.abort();
     await this.#loop;
     await this.#beats;

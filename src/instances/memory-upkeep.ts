@@ -49,7 +49,7 @@ export class MemoryUpkeep implements Part {
   #met = 0;
   #loading: Promise<void> | undefined;
   #reading: Promise<void> | undefined;
-  #unsubscribe: readonly (() => unknown)[] = [];
+  #unsubscribe: readonly ((() => unknown) | undefined)[] = [];
 
   constructor(options: MemoryUpkeepOptions) {
     this.#options = options;
@@ -60,14 +60,14 @@ export class MemoryUpkeep implements Part {
     const { database, notifications } = this.#options;
     this.#unsubscribe = [
       database.onReady(() => this.#loadAgain()),
-      notifications?.onHearing(() => this.#loadAgain()) ?? (() => undefined),
-      notifications?.on(INSTANCES_CHANNEL, (uuid) => this.#hear(uuid)) ?? (() => undefined),
+      notifications?.onHearing(() => this.#loadAgain()),
+      notifications?.on(INSTANCES_CHANNEL, (uuid) => this.#hear(uuid)),
     ];
   }
 
   /** Ends what reads. Twice is harmless. */
   async stop(): Promise<void> {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    for (const unsubscribe of this.#unsubscribe) unsubscribe?.();
     this.#stopping.abort();
     await this.#loading;
     await this.#reading;
