@@ -130,7 +130,7 @@ export class Deployment {
       log: { level: "debug" },
     };
     const name = `agent-${this.#programs.length}`;
-    return this.#add(agentProgram(this.#files(name, telemetry, merge(settings, overrides))));
+    return this.#add(agentProgram(this.#files(name, telemetry, withSettings(settings, overrides))));
   }
 
   /** `spicegate consoleauth` with the controller's settings, not started; `telemetry` is its consoleauth.telemetry_listen. */
@@ -269,7 +269,7 @@ export class Deployment {
       database: { url: this.databaseUrl },
       log: { level: "debug" },
     };
-    return this.#add(controllerProgram(this.#files("controller", this.telemetry, merge(settings, overrides))));
+    return this.#add(controllerProgram(this.#files("controller", this.telemetry, withSettings(settings, overrides))));
   }
 
   #add(program: ChildProgram): ChildProgram {
@@ -307,7 +307,8 @@ function entriesOf(logFile: string): LogEntry[] {
   return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as LogEntry);
 }
 
-function merge(base: Settings, overrides: Settings): Settings {
+/** Settings with others laid over them, option by option. */
+export function withSettings(base: Settings, overrides: Settings): Settings {
   const sections = new Set([...Object.keys(base), ...Object.keys(overrides)]);
   return Object.fromEntries([...sections].map((name) => [name, { ...base[name], ...overrides[name] }]));
 }
