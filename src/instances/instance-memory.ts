@@ -14,13 +14,16 @@ interface Removed {
  */
 export class InstanceMemory {
   readonly #clock: Clock;
+  readonly #onMoved: (instance: Instance) => void;
   readonly #instances = new Map<string, Instance>();
   readonly #byHost = new Map<string, Set<string>>();
   readonly #removed: Removed[] = [];
   #conflicts = 0;
 
-  constructor(clock: Clock) {
+  /** `onMoved` hears of each instance that is on another host than it was. */
+  constructor(clock: Clock, onMoved: (instance: Instance) => void = () => undefined) {
     this.#clock = clock;
+    this.#onMoved = onMoved;
   }
 
   /** A living instance. */
@@ -72,6 +75,7 @@ export class InstanceMemory {
     if (known && known.revision >= instance.revision) return;
     this.#replace(instance.uuid, instance);
     if (instance.deleted) this.#removed.push({ uuid: instance.uuid, at: this.#clock.now() });
+    else if (known && hasMoved(known, instance)) this.#onMoved(instance);
   }
 
   #replace(uuid: string, next: Instance | undefined): void {
@@ -105,4 +109,8 @@ export class InstanceMemory {
       if (this.#instances.get(uuid)?.deleted) this.#replace(uuid, undefined);
     }
   }
+}
+
+function hasMoved(before: Instance, after: Instance): boolean {
+  return before.host !== undefined && after.host !== undefined && before.host !== after.host;
 }

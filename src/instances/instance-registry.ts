@@ -38,7 +38,7 @@ import type {
   SnapshotReport,
 } from "./host.js";
 import { endByEvent, endBySnapshot } from "./instance-change.js";
-import type { InstanceChange, InstanceEnd } from "./instance-change.js";
+import type { InstanceChange } from "./instance-change.js";
 import { InstanceMemory } from "./instance-memory.js";
 import { InstanceStore } from "./instance-store.js";
 import type {
@@ -87,7 +87,7 @@ export class InstanceRegistry implements Part {
   constructor(options: InstanceRegistryOptions) {
     const { database, log, clock = systemClock } = options;
     this.#options = options;
-    this.#memory = new InstanceMemory(clock);
+    this.#memory = new InstanceMemory(clock, ({ uuid }) => this.#tell(uuid, "moved"));
     this.#progress = new InventoryProgress(clock);
     this.#instances = new InstanceStore(database, options);
     this.#hosts = new HostStore(database, options);
@@ -114,7 +114,8 @@ export class InstanceRegistry implements Part {
 
   /**
    * Calls back for each instance that stopped, crashed or was deleted by what this controller was told first; what
-   * another one was told, that one tells. Returns the way to stop it.
+   * another one was told, that one tells. That an instance has moved is told by each as soon as it knows. Returns the
+   * way to stop it.
    */
   onChange(listener: (change: InstanceChange) => void): () => void {
     this.#listeners.add(listener);
@@ -295,7 +296,7 @@ export class InstanceRegistry implements Part {
     return uuids.length;
   }
 
-  #tell(uuid: string, kind: InstanceEnd | undefined): void {
+  #tell(uuid: string, kind: InstanceChange["kind"] | undefined): void {
     if (kind === undefined) return;
     const change = { uuid, kind, instance: this.#memory.find(uuid) };
     for (const listener of this.#listeners) listener(change);
