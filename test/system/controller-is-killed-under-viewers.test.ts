@@ -15,7 +15,7 @@ import { SPICE_CHANNEL } from "../harness/spice-wire.js";
 import { Viewer } from "../harness/viewer.js";
 
 const RECONNECTS_MS = 5_000;
-/** A controller's lease, and two rounds of the sweep that looks for those whose lease is over. */
+/** A controller’s lease, and two rounds of the sweep that closes what it left behind; some time for a busy machine. */
 const NOTICED_MS = 45_000;
 const NETWORK_LOSS = { code: 1006, reason: "" };
 
