@@ -130,6 +130,7 @@ describe("Controllers that are restarted one by one", function () {
     expectJitter();
     expect(page.page.url()).to.equal(address);
     await page.typeAndSee("after");
+    // Chromium's own line where a controller stops while it is asked for a WebSocket.
     expect(page.errors.filter((line) => !line.includes("WebSocket"))).to.deep.equal([]);
   });
 });
