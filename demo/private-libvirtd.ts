@@ -180,7 +180,13 @@ export class PrivateLibvirtd implements Part {
 async function writeConfig(folder: string, ports: PortBlock, spiceTls: boolean): Promise<void> {
   const config = join(folder, "config", "libvirt");
   await mkdir(config, { mode: 0o700 });
-  await writeFile(join(config, "libvirtd.conf"), 'auth_unix_ro = "none"\nauth_unix_rw = "none"\n');
+  const daemon = [
+    'auth_unix_ro = "none"',
+    'auth_unix_rw = "none"',
+    // By the machine's own uuid two of them would be one host, and no guest moves to the host that it is on.
+    `host_uuid = "${randomUUID()}"`,
+  ];
+  await writeFile(join(config, "libvirtd.conf"), `${daemon.join("\n")}\n`);
   const lines = [
     // Guests log to files, else libvirtd would start a virtlogd beside it.
     'stdio_handler = "file"',

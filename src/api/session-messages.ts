@@ -29,6 +29,7 @@ const END_REASONS = {
   VIEWER_SILENT: EndReason.END_REASON_VIEWER_SILENT,
   DISPLAY_CLOSED: EndReason.END_REASON_DISPLAY_CLOSED,
   REFUSED: EndReason.END_REASON_REFUSED,
+  INSTANCE_MOVED: EndReason.END_REASON_INSTANCE_MOVED,
 } as const satisfies Record<ChannelEndReason, EndReason>;
 
 /** The protocol's numbers are SPICE's own. */

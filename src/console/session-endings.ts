@@ -25,7 +25,7 @@ import { purgeSessions } from "../sessions/session-store.js";
 export interface SessionEndingsOptions {
   readonly sessions: SessionStore;
   readonly channels: Pick<ChannelStore, "closeForsaken">;
-  readonly registry: Pick<SessionRegistry, "endSession" | "endInstance" | "closeHost">;
+  readonly registry: Pick<SessionRegistry, "endSession" | "endInstance" | "instanceMoved" | "closeHost">;
   readonly instances: Pick<InstanceRegistry, "onChange">;
   readonly agents: Pick<AgentRouter, "onGone">;
   readonly log: Log;
@@ -101,9 +101,14 @@ export class SessionEndings implements Part {
   }
 
   /** The viewers need not wait for Postgres. */
-  #onChange({ uuid, kind }: InstanceChange): void {
+  #onChange({ uuid, kind, instance }: InstanceChange): void {
+    const { registry } = this.#options;
+    if (kind === "moved") {
+      if (instance?.host !== undefined) registry.instanceMoved(uuid, instance.host);
+      return;
+    }
     const reason = REASONS[kind];
-    this.#options.registry.endInstance(uuid, reason);
+    registry.endInstance(uuid, reason);
     this.#happened.set(uuid, reason);
     this.#writing ??= this.#writeAll();
   }

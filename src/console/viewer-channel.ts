@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { AgentRouter } from "../agents/agent-router.js";
 import type { Displays } from "../displays/display.js";
+import type { InstanceRegistry } from "../instances/instance-registry.js";
 import type { Clock } from "../lib/clock.js";
 import { OPEN_DISPLAY_MS, WHY_ENDED_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
@@ -18,6 +19,7 @@ import type { ChannelLink, ViewerChannel, ViewerContext } from "./viewer.js";
 /** What an open channel needs. */
 export interface OpenViewerChannelOptions {
   readonly registry: Pick<SessionRegistry, "identify" | "hasMain" | "closed">;
+  readonly instances: Pick<InstanceRegistry, "find">;
   readonly agents: Pick<AgentRouter, "isConnected">;
   readonly displays: Displays;
   readonly refusals: ViewerRefusals;
@@ -82,6 +84,8 @@ export class OpenViewerChannel implements ViewerChannel {
 
   /** See ViewerChannel. */
   whyDisplayEnded(): Promise<Closing> {
+    // It may have been opened while the instance was about to leave.
+    if (this.#hasMoved()) return Promise.resolve(closingFor("INSTANCE_MOVED"));
     const { clock, agents } = this.#options;
     return new Promise((resolve) => {
       const cancel = clock.after(WHY_ENDED_MS, () => {
@@ -100,6 +104,11 @@ export class OpenViewerChannel implements ViewerChannel {
   /** See ViewerChannel. */
   closed(reason: ChannelEndReason): void {
     this.#options.registry.closed(this.#channel, reason);
+  }
+
+  #hasMoved(): boolean {
+    const host = this.#options.instances.find(this.session.instanceUuid)?.host;
+    return host !== undefined && host !== this.#channel.host;
   }
 
   /** A client's first connection is its main channel; the number that the server gives it there opens the others. */

@@ -5,10 +5,10 @@ import type { Instance, PowerState } from "./instance.js";
 /** What ends whatever looks at an instance. */
 export type InstanceEnd = "stopped" | "crashed" | "deleted";
 
-/** Something that happened to an instance. */
+/** Something that happened to an instance; one that has moved goes on, on another host. */
 export interface InstanceChange {
   readonly uuid: string;
-  readonly kind: InstanceEnd;
+  readonly kind: InstanceEnd | "moved";
   /** As it is afterwards; undefined where nothing is left of it. */
   readonly instance: Instance | undefined;
 }

@@ -31,7 +31,7 @@ import type {
   SnapshotReport,
 } from "./host.js";
 import { endByEvent, endBySnapshot } from "./instance-change.js";
-import type { InstanceChange, InstanceEnd } from "./instance-change.js";
+import type { InstanceChange } from "./instance-change.js";
 import { InstanceMemory } from "./instance-memory.js";
 import { InstanceStore } from "./instance-store.js";
 import { InstanceWatches } from "./instance-watches.js";
@@ -91,6 +91,9 @@ export class InstanceRegistry implements Part {
     this.#faults = new FaultRecorder(database, log);
     this.#agentsShare = new DatabaseShare(database, AGENTS_SHARE, clock);
     this.#watches = new InstanceWatches(this.#memory);
+    this.#memory.onChange((uuid, before, after) => {
+      if (isMove(before, after)) this.#tell(uuid, "moved");
+    });
     this.#upkeep = new MemoryUpkeep({
       ...options,
       memory: this.#memory,
@@ -115,7 +118,8 @@ export class InstanceRegistry implements Part {
 
   /**
    * Calls back for each instance that stopped or crashed by what this controller was told first (what another one was
-   * told, that one tells), and for each that was deleted, by whichever controller. Returns the way to stop it.
+   * told, that one tells), for each that was deleted, by whichever controller, and for each that has moved, on each
+   * controller as soon as it knows. Returns the way to stop it.
    */
   onChange(listener: (change: InstanceChange) => void): () => void {
     this.#listeners.add(listener);
@@ -311,7 +315,7 @@ export class InstanceRegistry implements Part {
     return uuids.length;
   }
 
-  #tell(uuid: string, kind: InstanceEnd | undefined): void {
+  #tell(uuid: string, kind: InstanceChange["kind"] | undefined): void {
     if (kind === undefined) return;
     const change = { uuid, kind, instance: this.#memory.find(uuid) };
     for (const listener of this.#listeners) listener(change);
@@ -331,4 +335,8 @@ export class InstanceRegistry implements Part {
 /** The wire's numbers are unsigned; half of them must do. */
 function checkSequence(sequence: bigint): void {
   if (sequence < 0n || sequence > MOST_BIGINT) throw invalid("sequence", "is out of range");
+}
+
+function isMove(before: Instance | undefined, after: Instance | undefined): boolean {
+  return before?.host !== undefined && after?.host !== undefined && before.host !== after.host;
 }

@@ -13,6 +13,7 @@ const REASONS: ReadonlyMap<number, Reason> = new Map([
   [4007, "TAKEN_OVER"],
   [4008, "AGENT_GONE"],
   [4009, "CONTROLLER_DRAINING"],
+  [4010, "INSTANCE_MOVED"],
   // The others are 4000 plus an HTTP status.
   [4403, "PERMISSION_DENIED"],
   [4404, "SESSION_NOT_FOUND"],

@@ -121,6 +121,11 @@ const WORDS = {
     text: "Another one takes over in a moment.",
     next: "wait",
   },
+  INSTANCE_MOVED: {
+    title: "The machine has moved to another host",
+    text: "It keeps running; its screen comes back in a moment.",
+    next: "wait",
+  },
   LIMITED: { title: "Too many connections", text: "The console service is at its limit. Wait a moment.", next: "wait" },
   NETWORK: {
     title: "The connection was lost",

@@ -141,6 +141,13 @@ export class SessionRegistry implements Part {
     this.#closeWhere(({ session }) => session.instanceUuid === instanceUuid, reason);
   }
 
+  /** The instance is on this host now: what shows it on another one closes. */
+  instanceMoved(instanceUuid: string, host: string): void {
+    const left = (channel: LocalChannel): boolean =>
+      channel.session.instanceUuid === instanceUuid && channel.host !== host;
+    this.#closeWhere(left, "INSTANCE_MOVED");
+  }
+
   /** The agent of a host is gone, and the displays with it. */
   closeHost(host: string): void {
     this.#closeWhere((channel) => channel.host === host, "AGENT_GONE");

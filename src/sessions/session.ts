@@ -20,6 +20,7 @@ export type SessionEndReason = (typeof SESSION_END_REASONS)[number];
 /** Why a channel was closed while its session goes on, so that the viewer may connect again. */
 export type ChannelOnlyReason =
   | "AGENT_GONE"
+  | "INSTANCE_MOVED"
   | "CONTROLLER_DRAINING"
   | "CONTROLLER_GONE"
   | "VIEWER_LEFT"
@@ -44,6 +45,7 @@ export const CLOSE_CODES = {
   TAKEN_OVER: 4007,
   AGENT_GONE: 4008,
   CONTROLLER_DRAINING: 4009,
+  INSTANCE_MOVED: 4010,
   DISPLAY_CLOSED: 1000,
 } as const satisfies Partial<Record<ChannelEndReason, number>>;
 

@@ -301,8 +301,8 @@ export function hashOf(token: string): string {
   return createHash("sha256").update(token).digest("hex");
 }
 
-/** The whole lines of a log; the last one may still be written. */
-function entriesOf(logFile: string): LogEntry[] {
+/** The entries of a log, as far as they are whole; the last one may still be written. */
+export function entriesOf(logFile: string): LogEntry[] {
   const lines = readFileSync(logFile, "utf8").split("\n").slice(0, -1);
   return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as LogEntry);
 }

@@ -15,6 +15,16 @@ export async function startMachines<Name extends string>(
   return Object.fromEntries(machines) as Record<Name, DemoMachine>;
 }
 
+/**
+ * Moves a running machine to another libvirtd without stopping it; it is defined there afterwards and here no more. Its
+ * disk stays where it is: both run as the same user.
+ */
+export async function migrateLive({ uuid }: DemoMachine, from: PrivateLibvirtd, to: PrivateLibvirtd): Promise<void> {
+  const how = ["--live", "--persistent", "--undefinesource", "--unsafe"];
+  const socket = `unix://${to.folder}/run/${uuid}`;
+  await from.virsh("migrate", ...how, uuid, to.uri, "--migrateuri", socket);
+}
+
 /** Ends machines and forgets them; in whatever state they are, gone ones too. */
 export async function discardMachines(libvirtd: PrivateLibvirtd, machines: Iterable<DemoMachine>): Promise<void> {
   const ignore = (): undefined => undefined;

@@ -220,6 +220,33 @@ describe("Sessions of viewers", () => {
       expect((await storedSession(db, begun.session)).end_reason).to.equal("INSTANCE_DELETED");
     });
 
+    it("closes their channels on the host that it leaves, and no others, when it moves", async () => {
+      const begun = await begin();
+      const { told } = await parts.channel(begun);
+      const target = await TestAgent.connect(parts.instances, "b");
+      await target.event("started", domainOf(VM, "incoming"));
+      await agent.event("suspended", domainOf(VM, "incoming"));
+      await target.event("resumed", domainOf(VM));
+      expect(await within("the word", told)).to.deep.equal({ reason: "INSTANCE_MOVED", code: 4010 });
+      const { told: toldThere } = await parts.channel(begun);
+      await agent.event("migrated", domainOf(VM, "shut-off"));
+      await parts.endings.idle();
+      parts.agents.lose("b");
+      expect(await within("the word", toldThere)).to.include({ reason: "AGENT_GONE" });
+      expect((await storedSession(db, begun.session)).end_reason).to.equal(null);
+    });
+
+    it("says at once that it has moved where a display ends that was opened just before", async () => {
+      const begun = await begin();
+      const target = await TestAgent.connect(parts.instances, "b");
+      await target.event("started", domainOf(VM));
+      await agent.event("migrated", domainOf(VM, "shut-off"));
+      // As the statement that lets a viewer in may have read it.
+      await db.sql("update instances set host = 'a'");
+      const { channel } = await parts.channel(begun);
+      expect(await channel.whyDisplayEnded()).to.deep.equal({ reason: "INSTANCE_MOVED", code: 4010 });
+    });
+
     it("leaves them alone when it moves, is suspended, or another one stops", async () => {
       const begun = await begin();
       await agent.event("suspended", domainOf(VM, "paused"));

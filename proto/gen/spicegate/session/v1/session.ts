@@ -56,6 +56,8 @@ export const EndReason = {
   END_REASON_DISPLAY_CLOSED: 25,
   /** END_REASON_REFUSED - Only of a channel: it broke a rule of the protocol, or its display could not be opened. */
   END_REASON_REFUSED: 26,
+  /** END_REASON_INSTANCE_MOVED - Only of a channel: the machine runs on another host now. */
+  END_REASON_INSTANCE_MOVED: 27,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -78,6 +80,7 @@ export namespace EndReason {
   export type END_REASON_VIEWER_SILENT = typeof EndReason.END_REASON_VIEWER_SILENT;
   export type END_REASON_DISPLAY_CLOSED = typeof EndReason.END_REASON_DISPLAY_CLOSED;
   export type END_REASON_REFUSED = typeof EndReason.END_REASON_REFUSED;
+  export type END_REASON_INSTANCE_MOVED = typeof EndReason.END_REASON_INSTANCE_MOVED;
   export type UNRECOGNIZED = typeof EndReason.UNRECOGNIZED;
 }
 
