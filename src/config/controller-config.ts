@@ -132,7 +132,9 @@ export const controllerSchema = z.strictObject({
         .min(0)
         .max(100_000)
         .default(2_000)
-        .describe("How many sessions with a viewer on this controller keep further ones from beginning here; 0 = any number."),
+        .describe(
+          "How many sessions with a viewer on this controller keep further ones from beginning here; 0 = any number.",
+        ),
       second_viewer: z
         .enum(["share", "deny", "take-over"])
         .default("share")
@@ -143,7 +145,10 @@ export const controllerSchema = z.strictObject({
         .int()
         .min(0)
         .max(31_536_000)
-        .refine((seconds) => seconds === 0 || seconds >= SHORTEST_IDLE_TIME_S, `must be 0 or at least ${SHORTEST_IDLE_TIME_S}`)
+        .refine(
+          (seconds) => seconds === 0 || seconds >= SHORTEST_IDLE_TIME_S,
+          `must be 0 or at least ${SHORTEST_IDLE_TIME_S}`,
+        )
         .default(0)
         .describe(
           `After how many seconds without a key or the mouse a session ends, ${SHORTEST_IDLE_TIME_S} to a year; the page warns a minute before; 0 = never.`,

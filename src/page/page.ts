@@ -128,7 +128,8 @@ class Page {
     const alert = ms === undefined ? "" : IDLE_ALERT;
     if (this.#alert.textContent !== alert) this.#alert.textContent = alert;
     if (ms === undefined) this.#notices.hide("idle");
-    else this.#notices.show("idle", { text: `Nobody is typing: this session ends in ${Math.ceil(ms / 1000)} s. ${STAY}` });
+    else
+      this.#notices.show("idle", { text: `Nobody is typing: this session ends in ${Math.ceil(ms / 1000)} s. ${STAY}` });
   }
 
   /** Says once how to get the keyboard back. */

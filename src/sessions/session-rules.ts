@@ -34,7 +34,8 @@ export type NumberLimit = "max_per_instance" | "max_per_caller" | "max_per_contr
 
 const WORDS: Readonly<Record<NumberLimit, string>> = {
   max_per_instance: "the machine has as many open consoles as it may have; try again when one of them is closed",
-  max_per_caller: "whoever asked for this link has as many open consoles as one may have; end one of them, then try again",
+  max_per_caller:
+    "whoever asked for this link has as many open consoles as one may have; end one of them, then try again",
   max_per_controller: "this controller has as many open consoles as it may have; try again",
   max_channels: "the session has as many channels as it may have",
 };
