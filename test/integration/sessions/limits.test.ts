@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the statement that begins a session judges. Two ways to the database stand for two controllers.
 import { expect } from "chai";
+import { waitUntil } from "../../../demo/wait-until.js";
 import { Database } from "../../../src/db/pool.js";
 import { VIEWER_AWAY_S } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
@@ -23,11 +24,19 @@ import {
   sessionStore,
   storedSession,
 } from "../../harness/stored-sessions.js";
-import { TestDatabase } from "../../harness/test-database.js";
+import { countWaiting, TestDatabase, whileLocked } from "../../harness/test-database.js";
 
 const VM = uuidOf(1);
 const OTHER_VM = uuidOf(2);
 const CROWD = 32;
+const UNDER_WAY = 6;
+/** Lets a test hold the statement between its judgement and its session. */
+const HALT = `create function halt() returns trigger language plpgsql as $$
+  begin
+    perform pg_advisory_xact_lock_shared(1, 1);
+    return new;
+  end
+  $$`;
 
 type Outcome = BegunSession | ServiceError;
 
@@ -40,6 +49,8 @@ describe("Limits of sessions", function () {
     db = await TestDatabase.create();
     second = new Database({ url: db.url, log: silentLog });
     await second.start();
+    await db.sql(HALT);
+    await db.sql("create trigger halt before insert on console_sessions for each row execute function halt()");
   });
 
   beforeEach(async () => {
@@ -55,28 +66,37 @@ describe("Limits of sessions", function () {
   const issue = async (uuid: string, subject = "alice"): Promise<string> =>
     (await authorize(db.database, uuid, "a", { actor: { ...ACTOR, subject } })).token;
 
-  /** Redeems so many tokens at the same instant through two controllers, each its own one. */
+  /**
+   * Redeems so many tokens at the same instant through two controllers: those that the limits let in wait before their
+   * session is there, until many are under way.
+   */
   async function redeemAtOnce(
     rules: Partial<SessionRules>,
     tokens: readonly { readonly token: string; readonly uuid: string }[],
   ): Promise<readonly Outcome[]> {
     const here = sessionBeginnings(db, rules);
     const there = new SessionBeginnings(second, { ...RULES, ...rules });
-    const calls = tokens.map(({ token, uuid }, at) => redeem(at % 2 === 0 ? here : there, token, uuid));
-    return Promise.all(
-      calls.map((call) =>
-        call.then(
-          (begun) => begun ?? new ServiceError("TOKEN_INVALID", "nothing began"),
-          (error: unknown) => error as ServiceError,
-        ),
-      ),
-    );
+    let outcomes: Promise<readonly Outcome[]> = Promise.resolve([]);
+    await whileLocked(db.url, ["select pg_advisory_xact_lock(1, 1)"], async (unlock) => {
+      outcomes = Promise.all(
+        tokens.map(({ token, uuid }, at) => outcomeOf(redeem(at % 2 === 0 ? here : there, token, uuid))),
+      );
+      const many = async (): Promise<boolean> => (await countWaiting(db.url)) >= UNDER_WAY;
+      await waitUntil(many, { ms: 2_000, what: "many of them to be under way" });
+      await unlock();
+    });
+    return outcomes;
   }
 
   async function crowdOf(uuid: string): Promise<{ token: string; uuid: string }[]> {
     return Promise.all(Array.from({ length: CROWD }, async () => ({ token: await issue(uuid), uuid })));
   }
 
+  const outcomeOf = (redeeming: Promise<BegunSession | undefined>): Promise<Outcome> =>
+    redeeming.then(
+      (begun) => begun ?? new ServiceError("TOKEN_INVALID", "nothing began"),
+      (error: unknown) => error as ServiceError,
+    );
   const isBegun = (outcome: Outcome): outcome is BegunSession => !(outcome instanceof ServiceError);
   const reasonsOf = (outcomes: readonly Outcome[]): string[] => [
     ...new Set(outcomes.filter((outcome) => !isBegun(outcome)).map((error) => (error as ServiceError).reason)),
