@@ -232,11 +232,15 @@ AS $function$
            and (open_channels > 0 or empty_since > clock_timestamp() - away_after)
        ) then 'second_viewer'
        when not alone and most_per_instance > 0 and (
-         select count(*) from console_sessions where instance_uuid = of_instance and ended_at is null
+         select count(*) from (
+           select from console_sessions where instance_uuid = of_instance and ended_at is null limit most_per_instance
+         ) open
        ) >= most_per_instance then 'max_per_instance'
        when most_per_subject > 0 and (
-         select count(*) from console_sessions where subject = of_subject and ended_at is null
-           and not (alone and instance_uuid = of_instance)
+         select count(*) from (
+           select from console_sessions where subject = of_subject and ended_at is null
+             and not (alone and instance_uuid = of_instance) limit most_per_subject
+         ) open
        ) >= most_per_subject then 'max_per_caller'
      end;
      if refused_by is not null or not alone then
