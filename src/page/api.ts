@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three questions to the proxy. Each has a deadline; what cannot be reached is NETWORK, never an exception.
+import type { IdleTime } from "./idle-countdown.js";
 import { type Reason, reasonOf } from "./words.js";
 
 const DEADLINE_MS = 10_000;
@@ -8,13 +9,6 @@ const DEADLINE_MS = 10_000;
 export interface Redeemed {
   readonly path: string;
   readonly name: string;
-}
-
-/** What an idle session has left. */
-export interface IdleTime {
-  readonly leftMs: number;
-  /** From so many milliseconds on the person is to be warned. */
-  readonly warnedAtMs: number;
 }
 
 /** How a session stands. */

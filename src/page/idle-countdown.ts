@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { IdleTime } from "./api.js";
+/** What an idle session has left. */
+export interface IdleTime {
+  readonly leftMs: number;
+  /** From so many milliseconds on the person is to be warned. */
+  readonly warnedAtMs: number;
+}
 
 /** So long the server may not have heard yet of what was typed here. */
 const HEARS_MS = 3_000;
