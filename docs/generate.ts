@@ -96,7 +96,7 @@ ${table(["situation", "answer", "gRPC status", "what to do"], situations)}
 ## What opening a URL answers
 
 \`POST /api/sessions\` turns a URL's token into a session: 201, or a problem in JSON (\`reason\`, \`message\`,
-\`request_id\`, \`retry_after_ms\`) with the status of its reason; INVALID_ARGUMENT (400, 413, 415) for a
+\`request_id\`, \`retry_after_ms\`, \`limit\`) with the status of its reason; INVALID_ARGUMENT (400, 413, 415) for a
 body that is no such JSON. A URL is used up by the 201 alone: after any refusal it opens as before, as long as it has
 not expired.
 
@@ -106,7 +106,7 @@ ${table(["reason", "HTTP", "the page says"], redeemRows())}
 A channel is a WebSocket, closed with a code and the reason as its text. What ends the session closes all its channels,
 and only a new URL helps. What ends a channel leaves the session: it can be joined again for \`sessions.rejoin_time\`, and
 ends with ABANDONED after that. Any other reason of the last table closes with 4000 plus its HTTP status and ends the
-channel. IDLE and TAKEN_OVER do not happen in this version; their codes are fixed.
+channel; so does CHANNEL_TYPE_REFUSED, of which the session's other channels notice nothing.
 
 ${table(["code", "reason", "ends", "the page says", "and then"], closeRows())}
 A WebSocket that is not let in at all is refused before the upgrade, with the HTTP status of its reason:

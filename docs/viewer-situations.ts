@@ -26,7 +26,11 @@ const REDEEM_REFUSALS: readonly ErrorReason[] = [
   "NO_SPICE_DISPLAY",
   "TARGET_CHANGED",
   "INSTANCE_BUSY",
+  "CONSOLE_IN_USE",
 ];
+
+/** The limits that opening a console URL is refused with (LIMITED), which are judged last. */
+const REDEEM_LIMITS = ["max_per_controller", "max_per_instance", "max_per_caller"];
 
 const THEN: Readonly<Record<Words["next"], string>> = {
   wait: "connects again by itself",
@@ -36,7 +40,12 @@ const THEN: Readonly<Record<Words["next"], string>> = {
 
 /** Rows of reason, HTTP status, and what the page says. */
 export function redeemRows(): string[][] {
-  return REDEEM_REFUSALS.map((reason) => [reason, String(ERROR_TABLE[reason].http), saysOf(reason)]);
+  const refusals = REDEEM_REFUSALS.map((reason) => [reason, String(ERROR_TABLE[reason].http), saysOf(reason)]);
+  const { http } = ERROR_TABLE.LIMITED;
+  return [
+    ...refusals,
+    ...REDEEM_LIMITS.map((limit) => [`LIMITED, \`${limit}\``, String(http), saysOf("LIMITED", limit)]),
+  ];
 }
 
 /** Rows of close code, reason, what it ends, what the page says, and what it does then. */
@@ -49,7 +58,7 @@ export function closeRows(): string[][] {
   });
 }
 
-function saysOf(reason: ErrorReason): string {
-  const { title, text } = wordsOf(reasonOf(reason));
+function saysOf(reason: ErrorReason, limit?: string): string {
+  const { title, text } = wordsOf(reasonOf(reason, limit));
   return `${title}. ${text}`;
 }

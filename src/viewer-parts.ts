@@ -4,7 +4,9 @@ import type { AgentRouter } from "./agents/agent-router.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import type { ControllerConfig } from "./config/controller-config.js";
+import { BeginSession } from "./console/begin-session.js";
 import { EnterByToken } from "./console/enter-by-token.js";
+import { IdleSessions } from "./console/idle-sessions.js";
 import { RedeemConsoleToken } from "./console/redeem-console-token.js";
 import { SessionEndings } from "./console/session-endings.js";
 import { ViewerDrain } from "./console/viewer-drain.js";
@@ -26,7 +28,10 @@ import { createProxyServer } from "./proxy/proxy-server.js";
 import { SpiceViewer } from "./proxy/spice-link.js";
 import { runViewer, VIEWER_WEBSOCKETS } from "./proxy/viewer-socket.js";
 import { ChannelStore } from "./sessions/channel-store.js";
+import { ControllerPlaces } from "./sessions/controller-places.js";
+import { SessionBeginnings } from "./sessions/session-beginnings.js";
 import { SessionRegistry } from "./sessions/session-registry.js";
+import type { SessionRules } from "./sessions/session-rules.js";
 import { SessionStore } from "./sessions/session-store.js";
 import { SessionWatches } from "./sessions/session-watches.js";
 import { WatchStore } from "./sessions/watch-store.js";
@@ -66,16 +71,13 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const { config, controllerId, database, instances, agents, legacy, log, metrics } = options;
   const clock = systemClock;
   const entrance = new DatabaseShare(database, VIEWERS_SHARE, clock);
-  const times = {
-    maxLengthS: config.sessions.max_length,
-    endsWithToken: config.consoleauth.enforce_session_timeout,
-    rejoinS: config.sessions.rejoin_time,
-  };
-  const sessions = new SessionStore(database, times);
+  const rules = rulesFrom(config);
+  const sessions = new SessionStore(database, rules);
   const maxChannels = config.sessions.max_channels;
   const channels = new ChannelStore({ database, entrance, controllerId, maxChannels });
   const registry = new SessionRegistry({ channels, sessions, database, log, metrics, clock });
   const endings = new SessionEndings({ sessions, channels, registry, instances, agents, log, clock });
+  const idle = new IdleSessions({ endings, database, metrics, log, clock });
   const watches = new SessionWatches({ store: new WatchStore(database), log, metrics, clock });
   const recorder = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock });
   const refusals = new ViewerRefusals(recorder, metrics);
@@ -83,8 +85,21 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const tunnels = new TunnelListener({ listen: requireAddress(config.agents.tunnel_listen), log });
   const displays = new TunnelDisplays({ router: agents, tunnels });
   const tokens = new ConsoleTokenStore(entrance);
-  const shared = { sessions: new SessionStore(entrance, times), instances, agents, drain, refusals, log };
-  const viewers = new ProvenSessions({ ...shared, registry, endings, displays, metrics, clock });
+  const places = new ControllerPlaces({ most: config.sessions.max_per_controller, registry, clock });
+  const beginnings = new SessionBeginnings(entrance, rules);
+  const beginning = new BeginSession({ beginnings, places, endings, log });
+  const shared = { sessions: new SessionStore(entrance, rules), beginning, instances, agents, drain, refusals, log };
+  const viewers = new ProvenSessions({
+    ...shared,
+    registry,
+    endings,
+    displays,
+    metrics,
+    clock,
+    maxChannels,
+    idleS: rules.idleS,
+    channelTypes: new Set(config.console.channel_types),
+  });
   const proxy = createProxy(options, {
     refusals,
     redeeming: new RedeemConsoleToken({ ...shared, tokens, legacy }),
@@ -98,6 +113,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     records: [
       { name: "channels", part: registry },
       { name: "session endings", part: endings },
+      ...(rules.idleS > 0 ? [{ name: "idle sessions", part: idle }] : []),
       { name: "session watches", part: watches },
       { name: "refusals", part: recorder },
     ],
@@ -106,6 +122,18 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
       { name: "proxy", part: proxy },
       { name: "viewers", part: drain, stopMs: drain.stopMs },
     ],
+  };
+}
+
+function rulesFrom({ sessions, consoleauth }: ControllerConfig): SessionRules {
+  return {
+    maxLengthS: sessions.max_length,
+    endsWithToken: consoleauth.enforce_session_timeout,
+    rejoinS: sessions.rejoin_time,
+    idleS: sessions.idle_time,
+    maxPerInstance: sessions.max_per_instance,
+    maxPerCaller: sessions.max_per_caller,
+    secondViewer: sessions.second_viewer,
   };
 }
 

@@ -8,6 +8,22 @@ import { messageOf } from "../lib/message-of.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
 
+/** SPICE's channel types that can be let in. Without main there is no viewer. */
+export const CHANNEL_TYPES = [
+  "main",
+  "display",
+  "inputs",
+  "cursor",
+  "playback",
+  "record",
+  "smartcard",
+  "usbredir",
+  "port",
+  "webdav",
+] as const;
+
+const SHORTEST_IDLE_TIME_S = 10;
+
 /** Every setting of the controller. Sections and names are Nova's where Nova has the option. */
 export const controllerSchema = z.strictObject({
   api: z
@@ -84,6 +100,13 @@ export const controllerSchema = z.strictObject({
         .describe(
           "Whether viewers made for Nova's proxy may enter with ?token=; each token then opens its console until it expires.",
         ),
+      channel_types: z
+        .array(z.enum(CHANNEL_TYPES))
+        .refine((types) => types.includes("main"), "must name main, the channel that every viewer begins with")
+        .default(["main", "display", "inputs", "cursor", "playback", "record"])
+        .describe(
+          `The SPICE channels that viewers may open, of ${CHANNEL_TYPES.join(", ")}; any other is refused by itself. The page needs main, display and inputs.`,
+        ),
     })
     .prefault({}),
   sessions: z
@@ -94,6 +117,48 @@ export const controllerSchema = z.strictObject({
         .max(256)
         .default(32)
         .describe("How many channels one session may have open at a time; a viewer opens about five; 4 to 256."),
+      max_per_instance: z
+        .int()
+        .min(0)
+        .max(100_000)
+        .default(16)
+        .describe(
+          "How many sessions of one instance may be open at a time; one without a viewer counts until sessions.rejoin_time is over; 0 = any number.",
+        ),
+      max_per_caller: z
+        .int()
+        .min(0)
+        .max(100_000)
+        .default(500)
+        .describe(
+          "How many sessions may be open at a time of the URLs that one caller asked for; a portal that asks for everybody's URLs is one caller; 0 = any number.",
+        ),
+      max_per_controller: z
+        .int()
+        .min(0)
+        .max(100_000)
+        .default(2_000)
+        .describe(
+          "How many sessions with a viewer on this controller keep further ones from beginning here; 0 = any number.",
+        ),
+      second_viewer: z
+        .enum(["share", "deny", "take-over"])
+        .default("share")
+        .describe(
+          "When a console is opened that somebody has open: share = both may have it, deny = the newer one is refused, take-over = the older one's session ends.",
+        ),
+      idle_time: z
+        .int()
+        .min(0)
+        .max(31_536_000)
+        .refine(
+          (seconds) => seconds === 0 || seconds >= SHORTEST_IDLE_TIME_S,
+          `must be 0 or at least ${SHORTEST_IDLE_TIME_S}`,
+        )
+        .default(0)
+        .describe(
+          `After how many seconds without a key or the mouse a session ends, ${SHORTEST_IDLE_TIME_S} to a year; the page warns a minute before; 0 = never.`,
+        ),
       max_length: z
         .int()
         .min(0)

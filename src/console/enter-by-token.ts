@@ -4,27 +4,33 @@
 import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import { abortError } from "../lib/deadline.js";
 import { MAX_ENTRY_LOOKS } from "../lib/limits.js";
-import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { SessionEndReason } from "../sessions/session.js";
-import type { BegunSession, EnteredSession, SessionStore } from "../sessions/session-store.js";
+import type { EnteredSession, SessionStore } from "../sessions/session-store.js";
 import type { PresentedToken } from "../tokens/console-token-store.js";
-import { logRedeemed } from "./redeem-console-token.js";
+import type { BeginSession } from "./begin-session.js";
 import type { TokenCheckOptions } from "./token-check.js";
 import { hashOf, knownOf, requireUsable, TokenCheck, usedToken } from "./token-check.js";
 import type { ViewerDrain } from "./viewer-drain.js";
 import type { Refused, ViewerRefusals } from "./viewer-refusals.js";
 import { endOf } from "./viewer-sessions.js";
-import type { PresentedUrl, TokenEntrance, ViewerChannel, ViewerContext, ViewerSessions } from "./viewer.js";
+import type {
+  OpenedSession,
+  PresentedUrl,
+  TokenEntrance,
+  ViewerChannel,
+  ViewerContext,
+  ViewerSessions,
+} from "./viewer.js";
 
 /** What entering needs. */
 export interface EnterByTokenOptions extends TokenCheckOptions {
   readonly legacy: Pick<LegacyTokens, "bringIn">;
-  readonly sessions: Pick<SessionStore, "enter" | "findEntered">;
+  readonly sessions: Pick<SessionStore, "findEntered">;
+  readonly beginning: Pick<BeginSession, "enter">;
   readonly viewers: Pick<ViewerSessions, "openChannel">;
   readonly drain: Pick<ViewerDrain, "requireOpen">;
   readonly refusals: ViewerRefusals;
-  readonly log: Log;
 }
 
 /** After these the token begins another session. Any other end was somebody's will, or a limit: the token goes with it. */
@@ -55,7 +61,7 @@ export class EnterByToken implements TokenEntrance {
     return this.#options.viewers.openChannel(session.sessionId, proof, context);
   }
 
-  async #enter(url: PresentedUrl, context: ViewerContext): Promise<BegunSession> {
+  async #enter(url: PresentedUrl, context: ViewerContext): Promise<OpenedSession> {
     let known: Refused = {};
     const learn = (more: Refused): void => void (known = more);
     try {
@@ -68,7 +74,7 @@ export class EnterByToken implements TokenEntrance {
   }
 
   /** Where another one was quicker, the second look finds its session. */
-  async #joinOrBegin(attempt: Attempt): Promise<BegunSession> {
+  async #joinOrBegin(attempt: Attempt): Promise<OpenedSession> {
     let last: EnteredSession | undefined;
     for (let looks = 0; looks < MAX_ENTRY_LOOKS; looks += 1) {
       last = await this.#findLast(attempt);
@@ -91,7 +97,7 @@ export class EnterByToken implements TokenEntrance {
   }
 
   /** Undefined where something came between our look and the statement. */
-  async #begin(attempt: Attempt, last: EnteredSession | undefined): Promise<BegunSession | undefined> {
+  async #begin(attempt: Attempt, last: EnteredSession | undefined): Promise<OpenedSession | undefined> {
     const { url, tokenHash, context, learn } = attempt;
     await this.#options.legacy.bringIn(tokenHash, { consume: false });
     const token = await this.#check.require(tokenHash);
@@ -105,9 +111,7 @@ export class EnterByToken implements TokenEntrance {
     const { instanceUuid, consoleType } = token;
     const redemption = { tokenHash, consoleType, instanceUuid, host, requestId, clientAddress };
     const after = last?.session.sessionId;
-    const begun = await this.#options.sessions.enter({ ...redemption, token: url.token, after });
-    if (begun) logRedeemed(this.#options.log, begun.session, context);
-    return begun;
+    return this.#options.beginning.enter({ ...redemption, token: url.token, after }, context);
   }
 }
 
@@ -117,7 +121,7 @@ function isForeign({ state }: PresentedToken, last: EnteredSession | undefined):
 }
 
 /** The session, where it can be joined; undefined where another one may begin. Throws TOKEN_USED or SESSION_ENDED. */
-function joinable(last: EnteredSession | undefined): BegunSession | undefined {
+function joinable(last: EnteredSession | undefined): OpenedSession | undefined {
   if (!last) return undefined;
   const { session, proof } = last;
   if (proof === undefined) throw usedToken();

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A console URL is opened. The order of the steps is Nova's: the token, its type, the host's word, and only then the
 // statement that uses the token up, so that a host's hiccup leaves it usable.
-import { logAudit } from "../audit/audit-line.js";
 import type { LegacyTokens } from "../consoleauth/console-auth.js";
 import { abortError } from "../lib/deadline.js";
-import type { Log } from "../lib/log.js";
-import type { BegunSession, SessionStore } from "../sessions/session-store.js";
 import type { PresentedToken } from "../tokens/console-token-store.js";
+import type { BeginSession } from "./begin-session.js";
 import type { TokenCheckOptions } from "./token-check.js";
 import { hashOf, knownOf, requireUnused, TokenCheck } from "./token-check.js";
 import type { ViewerDrain } from "./viewer-drain.js";
@@ -16,10 +14,9 @@ import type { OpenedSession, Redeeming, ViewerContext } from "./viewer.js";
 /** What redeeming needs. */
 export interface RedeemConsoleTokenOptions extends TokenCheckOptions {
   readonly legacy: Pick<LegacyTokens, "bringIn">;
-  readonly sessions: Pick<SessionStore, "redeem">;
+  readonly beginning: Pick<BeginSession, "redeem">;
   readonly drain: Pick<ViewerDrain, "requireOpen">;
   readonly refusals: ViewerRefusals;
-  readonly log: Log;
 }
 
 interface Placed {
@@ -56,16 +53,13 @@ export class RedeemConsoleToken implements Redeeming {
     }
   }
 
-  async #redeem({ tokenHash, token, host }: Placed, context: ViewerContext): Promise<BegunSession> {
-    const { sessions, log } = this.#options;
+  async #redeem({ tokenHash, token, host }: Placed, context: ViewerContext): Promise<OpenedSession> {
     const { requestId, clientAddress, signal } = context;
     // A viewer that went away meanwhile keeps its token.
     if (signal.aborted) throw abortError(signal);
     const { instanceUuid, consoleType } = token;
-    const begun = await sessions.redeem({ tokenHash, consoleType, instanceUuid, host, requestId, clientAddress });
-    if (!begun) return this.#fail(tokenHash);
-    logRedeemed(log, begun.session, context);
-    return begun;
+    const redemption = { tokenHash, consoleType, instanceUuid, host, requestId, clientAddress };
+    return (await this.#options.beginning.redeem(redemption, context)) ?? this.#fail(tokenHash);
   }
 
   /** Throws what came between our look and the statement. */
@@ -74,11 +68,4 @@ export class RedeemConsoleToken implements Redeeming {
     requireUnused(token);
     throw await this.#check.whyNot(token);
   }
-}
-
-/** The line that a session which has begun leaves in the log. */
-export function logRedeemed(log: Log, session: BegunSession["session"], context: ViewerContext): void {
-  const { subject, instanceUuid, sessionId } = session;
-  const { requestId, clientAddress } = context;
-  logAudit(log, "redeemed", { subject, instance: instanceUuid, session: sessionId, client: clientAddress, requestId });
 }

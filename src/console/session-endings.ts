@@ -17,6 +17,7 @@ import type { Log } from "../lib/log.js";
 import type { ChannelStore } from "../sessions/channel-store.js";
 import { logClosedChannels } from "../sessions/channel-store.js";
 import type { Session, SessionEndReason } from "../sessions/session.js";
+import type { BegunSession } from "../sessions/session-beginnings.js";
 import type { SessionRegistry } from "../sessions/session-registry.js";
 import type { SessionStore } from "../sessions/session-store.js";
 import { purgeSessions } from "../sessions/session-store.js";
@@ -37,6 +38,8 @@ const REASONS = {
   crashed: "INSTANCE_CRASHED",
   deleted: "INSTANCE_DELETED",
 } as const satisfies Record<InstanceEnd, SessionEndReason>;
+
+type Ended = Pick<Session, "sessionId" | "instanceUuid" | "endReason">;
 
 /** Ends sessions, and listens for what does. */
 export class SessionEndings implements Part {
@@ -71,6 +74,22 @@ export class SessionEndings implements Part {
   /** Ends a session for somebody. One that has ended stays as it is. */
   async terminate(sessionId: string, by: AuditActor): Promise<void> {
     this.#settle(await this.#options.sessions.end([sessionId], "TERMINATED", by), by);
+  }
+
+  /** Tells the viewers here that a session which has just begun took their console over; it is written already. */
+  takenOver({ session, displaced }: BegunSession, by: AuditActor): void {
+    const { instanceUuid } = session;
+    this.#settle(
+      displaced.map((sessionId) => ({ sessionId, instanceUuid, endReason: "TAKEN_OVER" as const })),
+      by,
+    );
+  }
+
+  /** Ends a batch of sessions without input for too long, and says how many. */
+  async endIdle(): Promise<number> {
+    const ended = await this.#options.sessions.endIdle();
+    this.#settle(ended, SYSTEM_ACTOR);
+    return ended.length;
   }
 
   /** Resolves when everything that happened to instances so far is written. */
@@ -131,7 +150,7 @@ export class SessionEndings implements Part {
     this.#writing = undefined;
   }
 
-  #settle(ended: readonly Session[], by: AuditActor): void {
+  #settle(ended: readonly Ended[], by: AuditActor): void {
     const { registry, log } = this.#options;
     const { subject, clientAddress, requestId } = by;
     for (const { sessionId, instanceUuid, endReason } of ended) {

@@ -7,6 +7,7 @@ import type { Clock } from "../lib/clock.js";
 import { OPEN_DISPLAY_MS, WHY_ENDED_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import { invalid } from "../lib/validate.js";
+import { channelTypeName } from "../sessions/channel-type.js";
 import { closingFor } from "../sessions/closing.js";
 import type { LocalChannel } from "../sessions/local-channel.js";
 import { MAIN_CHANNEL } from "../sessions/local-channel.js";
@@ -22,6 +23,8 @@ export interface OpenViewerChannelOptions {
   readonly instances: Pick<InstanceRegistry, "find">;
   readonly agents: Pick<AgentRouter, "isConnected">;
   readonly displays: Displays;
+  /** Names of the SPICE channel types that are let in. */
+  readonly channelTypes: ReadonlySet<string>;
   readonly refusals: ViewerRefusals;
   readonly metrics: Pick<ControllerMetrics, "firstByteSeconds">;
   readonly clock: Clock;
@@ -113,6 +116,7 @@ export class OpenViewerChannel implements ViewerChannel {
 
   /** A client's first connection is its main channel; the number that the server gives it there opens the others. */
   #check({ connectionId, type }: ChannelLink): void {
+    this.#requireType(type);
     if ((connectionId === 0) !== (type === MAIN_CHANNEL)) {
       throw invalid("channel_type", "must be main for a viewer's first channel, and for no other");
     }
@@ -120,6 +124,14 @@ export class OpenViewerChannel implements ViewerChannel {
     const { registry } = this.#options;
     if (this.#channel.hadMain || registry.hasMain(this.session.sessionId)) return;
     throw invalid("connection_id", "must be of a main channel that is open");
+  }
+
+  /** Only for a type that is on does anything reach the display. */
+  #requireType(type: number): void {
+    const name = channelTypeName(type);
+    if (this.#options.channelTypes.has(name)) return;
+    const metadata = { limit: "channel_types", channel_type: name };
+    throw new ServiceError("CHANNEL_TYPE_REFUSED", `channels of type ${name} are switched off here`, { metadata });
   }
 
   async #open(): Promise<Duplex> {

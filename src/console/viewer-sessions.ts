@@ -5,18 +5,20 @@ import type { Displays } from "../displays/display.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import type { Clock } from "../lib/clock.js";
 import { abortError } from "../lib/deadline.js";
+import { IDLE_WARNING_S } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { LocalChannel } from "../sessions/local-channel.js";
 import type { SessionEndReason } from "../sessions/session.js";
 import type { SessionRegistry } from "../sessions/session-registry.js";
-import type { SessionStore, StandingSession } from "../sessions/session-store.js";
+import { limited } from "../sessions/session-rules.js";
+import type { ProvenSession, SessionStore, StandingSession } from "../sessions/session-store.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { SessionEndings } from "./session-endings.js";
 import { OpenViewerChannel } from "./viewer-channel.js";
 import type { ViewerDrain } from "./viewer-drain.js";
 import type { ViewerRefusals } from "./viewer-refusals.js";
-import type { SessionStatus, ViewerChannel, ViewerContext, ViewerSessions } from "./viewer.js";
+import type { IdleTime, SessionStatus, ViewerChannel, ViewerContext, ViewerSessions } from "./viewer.js";
 
 /** What the sessions of viewers need. */
 export interface ProvenSessionsOptions {
@@ -31,6 +33,12 @@ export interface ProvenSessionsOptions {
   readonly metrics: Pick<ControllerMetrics, "firstByteSeconds">;
   readonly log: Log;
   readonly clock: Clock;
+  /** Channels that one session may have open. */
+  readonly maxChannels: number;
+  /** After so many seconds without input a session ends; 0 = never. */
+  readonly idleS: number;
+  /** Names of the SPICE channel types that are let in. */
+  readonly channelTypes: ReadonlySet<string>;
 }
 
 /** What viewers do with sessions that they can prove. */
@@ -46,10 +54,10 @@ export class ProvenSessions implements ViewerSessions {
     const standing = await this.#require(sessionId, proof);
     const reason = endOf(standing);
     if (reason !== undefined) return { state: "ended", reason };
-    const { session } = standing;
-    const { instances, drain } = this.#options;
+    const { session, idleMs } = standing;
+    const { instances, drain, idleS } = this.#options;
     const instance = instances.find(session.instanceUuid) ?? (await instances.findFresh(session.instanceUuid));
-    return { state: "open", session, instance, draining: drain.isDraining };
+    return { state: "open", session, instance, draining: drain.isDraining, idle: idleTime(idleS, idleMs) };
   }
 
   /** See ViewerSessions. */
@@ -91,7 +99,7 @@ export class ProvenSessions implements ViewerSessions {
     throw abortError(signal);
   }
 
-  async #require(sessionId: string, proof: string): Promise<StandingSession> {
+  async #require(sessionId: string, proof: string): Promise<ProvenSession> {
     const standing = await this.#options.sessions.findProven(sessionId, proof);
     if (!standing) throw new ServiceError("SESSION_NOT_FOUND", "there is no such session");
     return standing;
@@ -99,7 +107,7 @@ export class ProvenSessions implements ViewerSessions {
 
   async #whyNot(sessionId: string, proof: string): Promise<ServiceError> {
     const reason = endOf(await this.#require(sessionId, proof));
-    if (reason === undefined) return new ServiceError("LIMITED", "the session has too many channels");
+    if (reason === undefined) return limited("max_channels", this.#options.maxChannels);
     return new ServiceError("SESSION_ENDED", "the session has ended", { metadata: { reason } });
   }
 }
@@ -107,4 +115,9 @@ export class ProvenSessions implements ViewerSessions {
 /** Why it has ended; a session whose time is up has, whether or not anybody has written it down. */
 export function endOf({ session, expired }: StandingSession): SessionEndReason | undefined {
   return session.endReason ?? (expired ? "SESSION_EXPIRED" : undefined);
+}
+
+function idleTime(idleS: number, idleMs: number): IdleTime | undefined {
+  if (idleS === 0) return undefined;
+  return { leftS: Math.max(0, idleS - idleMs / 1_000), warnedAtS: Math.min(IDLE_WARNING_S, idleS / 2) };
 }

@@ -24,8 +24,8 @@ export interface OpenedSession {
 /** Turns a token into a session. */
 export interface Redeeming {
   /**
-   * Throws TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED, CONSOLE_TYPE_INVALID, what the agent says (the token then stays
-   * usable), DRAINING or DATABASE_UNAVAILABLE.
+   * Throws TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED, CONSOLE_TYPE_INVALID, what the agent says, LIMITED, CONSOLE_IN_USE (the
+   * token then stays usable), DRAINING or DATABASE_UNAVAILABLE.
    */
   execute(token: string, context: ViewerContext): Promise<OpenedSession>;
 }
@@ -39,8 +39,17 @@ export type SessionStatus =
       readonly instance: Pick<Instance, "name" | "powerState"> | undefined;
       /** True while this controller is stopping: its channels will close, another one takes the next. */
       readonly draining: boolean;
+      /** When it ends unless somebody types or clicks; undefined without sessions.idle_time. */
+      readonly idle: IdleTime | undefined;
     }
   | { readonly state: "ended"; readonly reason: SessionEndReason };
+
+/** What an idle session has left, in seconds. */
+export interface IdleTime {
+  readonly leftS: number;
+  /** From so few on its viewer is to be warned. */
+  readonly warnedAtS: number;
+}
 
 /** SPICE's link message, as far as it matters (spice-protocol: SpiceLinkMess). */
 export interface ChannelLink {
@@ -60,8 +69,9 @@ export interface ViewerChannel {
   readonly session: Session;
   onClosing(listener: (closing: Closing) => void): void;
   /**
-   * Takes the viewer's first words and opens the display. Throws INVALID_ARGUMENT where the session's first channel is
-   * not main, what the agent says, and so on; the channel must then be ended with `closed`.
+   * Takes the viewer's first words and opens the display. Throws CHANNEL_TYPE_REFUSED for a type that is off,
+   * INVALID_ARGUMENT where the session's first channel is not main, what the agent says, and so on; the channel must then
+   * be ended with `closed`.
    */
   connect(link: ChannelLink): Promise<Duplex>;
   /** Counts what went to the machine; `input` where it was a key or the mouse. */
@@ -100,7 +110,7 @@ export interface TokenEntrance {
   /**
    * Lets one more channel into the session that the token has begun, or begins it. Throws TOKEN_INVALID, TOKEN_EXPIRED,
    * TOKEN_USED (by a viewer of ours), CONSOLE_TYPE_INVALID, ORIGIN_REFUSED, SESSION_ENDED, what the agent says, LIMITED,
-   * DRAINING or DATABASE_UNAVAILABLE.
+   * CONSOLE_IN_USE, DRAINING or DATABASE_UNAVAILABLE.
    */
   openChannel(url: PresentedUrl, context: ViewerContext): Promise<ViewerChannel>;
 }

@@ -187,6 +187,14 @@ export const WHY_ENDED_MS = 3_000;
 /** How often counts are written and the ends of sessions on other controllers looked for. */
 export const SESSION_SYNC_MS = 1_000;
 export const SESSION_KEPT_DAYS = 7;
+/** A viewer without a channel for so long has left: it keeps nobody out, and takes no place on its controller. */
+export const VIEWER_AWAY_S = 10;
+/** What was typed is written by then, so that whoever typed in the last moment is not taken for idle. */
+export const IDLE_SLACK_MS = 1_500;
+/** A controller whose heartbeat is older may know of input that nobody else knows of. */
+export const HEARTBEAT_SETTLES_MS = 7_000;
+/** A page warns so many seconds before the end of an idle session, but never in the first half of its time. */
+export const IDLE_WARNING_S = 60;
 /** How long the answer to the statement that opens a channel may still be on its way. */
 export const CHANNEL_SETTLES_MS = 10_000;
 /** Refusals of viewers that wait to be written to the audit, and how many a second are; all are counted. */

@@ -16,6 +16,7 @@ export type ErrorReason =
   | "INSTANCE_NOT_RUNNING"
   | "NO_NETWORK_DISPLAY"
   | "TARGET_CHANGED"
+  | "CONSOLE_IN_USE"
   | "HOST_LACKS_SPICE"
   | "AGENT_UNAVAILABLE"
   | "HYPERVISOR_UNAVAILABLE"
@@ -30,6 +31,7 @@ export type ErrorReason =
   | "UNAUTHENTICATED"
   | "PERMISSION_DENIED"
   | "ORIGIN_REFUSED"
+  | "CHANNEL_TYPE_REFUSED"
   | "LIMITED"
   | "TARGET_REFUSED"
   | "TOKEN_NOT_FOUND"
@@ -62,6 +64,7 @@ export const ERROR_TABLE = {
   INSTANCE_NOT_RUNNING: { grpc: status.FAILED_PRECONDITION, http: 409 },
   NO_NETWORK_DISPLAY: { grpc: status.FAILED_PRECONDITION, http: 409 },
   TARGET_CHANGED: { grpc: status.FAILED_PRECONDITION, http: 409 },
+  CONSOLE_IN_USE: { grpc: status.FAILED_PRECONDITION, http: 409 },
   HOST_LACKS_SPICE: { grpc: status.UNIMPLEMENTED, http: 501 },
   AGENT_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 2_000 },
   HYPERVISOR_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 2_000 },
@@ -76,6 +79,7 @@ export const ERROR_TABLE = {
   UNAUTHENTICATED: { grpc: status.UNAUTHENTICATED, http: 401 },
   PERMISSION_DENIED: { grpc: status.PERMISSION_DENIED, http: 403 },
   ORIGIN_REFUSED: { grpc: status.PERMISSION_DENIED, http: 403 },
+  CHANNEL_TYPE_REFUSED: { grpc: status.PERMISSION_DENIED, http: 403 },
   LIMITED: { grpc: status.RESOURCE_EXHAUSTED, http: 429, retryMs: 1_000 },
   TARGET_REFUSED: { grpc: status.UNAVAILABLE, http: 502 },
   TOKEN_NOT_FOUND: { grpc: status.NOT_FOUND, http: 404 },

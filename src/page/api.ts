@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three questions to the proxy. Each has a deadline; what cannot be reached is NETWORK, never an exception.
+import type { IdleTime } from "./idle-countdown.js";
 import { type Reason, reasonOf } from "./words.js";
 
 const DEADLINE_MS = 10_000;
@@ -20,6 +21,8 @@ export type SessionStatus =
       /** Milliseconds until the session's time is up, by the server's clock; undefined without a limit. */
       readonly expiresInMs: number | undefined;
       readonly draining: boolean;
+      /** What the session has left without a key or the mouse, in milliseconds; undefined where that does not end it. */
+      readonly idle: IdleTime | undefined;
     }
   | { readonly state: "ended"; readonly reason: Reason }
   | { readonly state: "refused"; readonly reason: Reason };
@@ -56,6 +59,7 @@ export async function sessionStatus(path: string, signal: AbortSignal): Promise<
     powerState: text(record(body["instance"])["power_state"]),
     expiresInMs: expiresIn(text(body["expires_at"]), response.headers.get("date")),
     draining: body["draining"] === true,
+    idle: idleTime(record(body["idle"])),
   };
 }
 
@@ -85,7 +89,7 @@ async function bodyOf(response: Response): Promise<Record<string, unknown>> {
 /** A balancer in between answers without a reason; its status alone must do then. */
 function failureReason(response: Response, body: Record<string, unknown>): Reason {
   const name = text(body["reason"]);
-  if (name !== undefined) return reasonOf(name);
+  if (name !== undefined) return reasonOf(name, text(body["limit"]));
   return response.status >= 500 ? "NETWORK" : "PROTOCOL";
 }
 
@@ -94,6 +98,11 @@ function expiresIn(expiresAt: string | undefined, serverDate: string | null): nu
   if (expiresAt === undefined) return undefined;
   const now = serverDate === null ? Date.now() : Date.parse(serverDate);
   return Math.max(0, Date.parse(expiresAt) - now);
+}
+
+function idleTime({ seconds_left: left, warned_at: warnedAt }: Record<string, unknown>): IdleTime | undefined {
+  if (typeof left !== "number" || typeof warnedAt !== "number") return undefined;
+  return { leftMs: left * 1000, warnedAtMs: warnedAt * 1000 };
 }
 
 function nameOf(body: Record<string, unknown>): string {

@@ -21,6 +21,8 @@ export interface ConsoleListener {
   readonly onStatus: (status: SessionStatus) => void;
   /** What is left of the session, in milliseconds; undefined without a limit. */
   readonly onTimeLeft: (ms: number | undefined) => void;
+  /** What is left without input, in milliseconds; undefined while there is no need to warn. */
+  readonly onIdleTimeLeft: (ms: number | undefined) => void;
   /** Whole seconds until the next attempt. */
   readonly onCountDown: (seconds: number) => void;
 }
@@ -74,6 +76,12 @@ export class Console {
   /** Sends one key, by its scan code, if there is a display to take it. */
   sendKey(scan: number, down: boolean): void {
     this.#connection?.sendKey(scan, down);
+    this.noteInput();
+  }
+
+  /** The person has done something in the machine: the session is not idle. */
+  noteInput(): void {
+    this.#watch?.noteInput();
   }
 
   /** Ends the session for good. False where the server could not be told; then it goes on. */
@@ -156,6 +164,7 @@ export class Console {
         else if (answer.state === "ended") this.#happened({ type: "ended", reason: this.#explain(answer.reason) });
       },
       onTimeLeft: this.#listener.onTimeLeft,
+      onIdleTimeLeft: this.#listener.onIdleTimeLeft,
     });
     this.#watch.start(status);
   }

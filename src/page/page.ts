@@ -23,10 +23,13 @@ import { wordsOf } from "./words.js";
 /** A session with a limit says so in its last minute. */
 const LAST_MS = 60_000;
 const HINT_MS = 8_000;
+const STAY = "Press any key or move the mouse in the machine to stay.";
+const IDLE_ALERT = `This session is about to end because nobody is typing. ${STAY}`;
 
 /** The page. It lives as long as its document. */
 class Page {
   readonly #announcer = element("announcer", HTMLElement);
+  readonly #alert = element("alert", HTMLElement);
   readonly #screen = new Screen();
   readonly #notices = new Notices();
   readonly #panel: Panel;
@@ -47,6 +50,7 @@ class Page {
       onPictureGoes: () => this.#screen.keepPicture(),
       onStatus: (status) => this.#showStatus(status),
       onTimeLeft: (ms) => this.#showTimeLeft(ms),
+      onIdleTimeLeft: (ms) => this.#showIdleTimeLeft(ms),
       onCountDown: (seconds) => this.#panel.countDown(seconds),
     });
     this.#typist = new Typist(key);
@@ -69,6 +73,7 @@ class Page {
 
   start(): void {
     this.#screen.start();
+    this.#screen.onPointer(() => this.#console.noteInput());
     this.#screen.view.addEventListener("focus", () => this.#hint());
     window.addEventListener("pagehide", () => this.#console.suspend());
     window.addEventListener("pageshow", (event) => {
@@ -98,6 +103,7 @@ class Page {
     this.#menu.close();
     this.#pasteDialog.close();
     this.#notices.clear();
+    this.#alert.textContent = "";
   }
 
   #showStatus(status: SessionStatus): void {
@@ -115,6 +121,15 @@ class Page {
   #showTimeLeft(ms: number | undefined): void {
     if (ms === undefined || ms > LAST_MS) this.#notices.hide("time");
     else this.#notices.show("time", { text: `This session’s time is up in ${Math.ceil(ms / 1000)} s.` });
+  }
+
+  /** The words stay the same and are announced once; the seconds are for the eye. */
+  #showIdleTimeLeft(ms: number | undefined): void {
+    const alert = ms === undefined ? "" : IDLE_ALERT;
+    if (this.#alert.textContent !== alert) this.#alert.textContent = alert;
+    if (ms === undefined) this.#notices.hide("idle");
+    else
+      this.#notices.show("idle", { text: `Nobody is typing: this session ends in ${Math.ceil(ms / 1000)} s. ${STAY}` });
   }
 
   /** Says once how to get the keyboard back. */

@@ -30,6 +30,13 @@ export class Screen {
     this.view.addEventListener("mousemove", keepInside, { capture: true });
   }
 
+  /** Tells of the mouse in the machine: each move, press and turn of the wheel. */
+  onPointer(listener: () => void): void {
+    for (const type of ["pointermove", "pointerdown", "wheel"]) {
+      this.#picture.addEventListener(type, listener, { capture: true, passive: true });
+    }
+  }
+
   get mode(): ScaleMode {
     return this.#mode;
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type SessionStatus, sessionStatus } from "./api.js";
+import { IdleCountdown } from "./idle-countdown.js";
 
 const ASK_EVERY_MS = 5_000;
 const TICK_MS = 1_000;
@@ -11,6 +12,11 @@ export interface SessionWatchListener {
   readonly onStatus: (status: SessionStatus) => void;
   /** Every second: what is left of the session, in milliseconds; undefined without a limit. */
   readonly onTimeLeft: (ms: number | undefined) => void;
+  /**
+   * Every second, and at once when somebody types: what is left without input, in milliseconds; undefined while there is
+   * no need to warn.
+   */
+  readonly onIdleTimeLeft: (ms: number | undefined) => void;
 }
 
 /** Asks how a session stands for as long as it is connected. A question that fails is asked again; the channels decide. */
@@ -18,6 +24,7 @@ export class SessionWatch {
   readonly #path: string;
   readonly #listener: SessionWatchListener;
   #stopped: AbortController | undefined;
+  readonly #idle = new IdleCountdown();
   #endsAt: number | undefined;
 
   constructor(path: string, listener: SessionWatchListener) {
@@ -44,6 +51,11 @@ export class SessionWatch {
     this.#stopped = undefined;
   }
 
+  /** Somebody has typed or clicked. */
+  noteInput(): void {
+    if (this.#idle.noteInput(performance.now())) this.#tick();
+  }
+
   async #ask(stopped: AbortSignal): Promise<void> {
     const status = await sessionStatus(this.#path, AbortSignal.any([stopped, AbortSignal.timeout(DEADLINE_MS)]));
     if (!stopped.aborted) this.#tell(status);
@@ -52,6 +64,7 @@ export class SessionWatch {
   #tell(status: SessionStatus): void {
     if (status.state === "open") {
       this.#endsAt = status.expiresInMs === undefined ? undefined : performance.now() + status.expiresInMs;
+      this.#idle.set(status.idle, performance.now());
     }
     this.#listener.onStatus(status);
     this.#tick();
@@ -60,5 +73,6 @@ export class SessionWatch {
   #tick(): void {
     const left = this.#endsAt === undefined ? undefined : Math.max(0, this.#endsAt - performance.now());
     this.#listener.onTimeLeft(left);
+    this.#listener.onIdleTimeLeft(this.#idle.warning(performance.now()));
   }
 }

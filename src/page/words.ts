@@ -127,6 +127,26 @@ const WORDS = {
     next: "wait",
   },
   LIMITED: { title: "Too many connections", text: "The console service is at its limit. Wait a moment.", next: "wait" },
+  INSTANCE_FULL: {
+    title: "Too many consoles of this machine are open",
+    text: "Wait until one of them is closed, then try again.",
+    next: "ask",
+  },
+  CALLER_FULL: {
+    title: "You have too many consoles open",
+    text: "End one that you no longer need, with “End session”, then try again. Those whose page was closed end by themselves soon.",
+    next: "ask",
+  },
+  CONTROLLER_FULL: {
+    title: "The console server is full",
+    text: "It has as many viewers as it can serve. Wait a moment, then try again.",
+    next: "ask",
+  },
+  CONSOLE_IN_USE: {
+    title: "Somebody else is using this console",
+    text: "This machine’s console is open to one viewer at a time. Wait until they have left, then try again.",
+    next: "ask",
+  },
   NETWORK: {
     title: "The connection was lost",
     text: "The console server cannot be reached. Check your network connection.",
@@ -193,6 +213,11 @@ const WORDS = {
     action: "Reconnect",
   },
   // Refusals.
+  CHANNEL_TYPE_REFUSED: {
+    title: "This kind of connection is switched off",
+    text: "The console service does not let the viewer show the screen or use the keyboard. Ask your administrator.",
+    next: "over",
+  },
   ORIGIN_REFUSED: {
     title: "Consoles cannot be opened from this address",
     text: "The console service does not accept connections from the site in your address bar. Ask your administrator to allow it.",
@@ -214,7 +239,18 @@ export function wordsOf(reason: Reason): Words {
   return WORDS[reason];
 }
 
-/** Whatever the server calls it, as a reason that there are words for; PROTOCOL where there are none. */
-export function reasonOf(name: string): Reason {
+/** The limits that have words of their own, by the names of their settings. */
+const LIMITS: ReadonlyMap<string, Reason> = new Map([
+  ["max_per_instance", "INSTANCE_FULL"],
+  ["max_per_caller", "CALLER_FULL"],
+  ["max_per_controller", "CONTROLLER_FULL"],
+]);
+
+/**
+ * Whatever the server calls it, as a reason that there are words for; PROTOCOL where there are none. `limit` says of
+ * LIMITED which one.
+ */
+export function reasonOf(name: string, limit?: string): Reason {
+  if (name === "LIMITED" && limit !== undefined) return LIMITS.get(limit) ?? name;
   return Object.hasOwn(WORDS, name) ? (name as Reason) : "PROTOCOL";
 }

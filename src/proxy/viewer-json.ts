@@ -18,7 +18,7 @@ export function openedJson(session: Session): object {
 /** How a session stands. */
 export function statusJson(status: SessionStatus): object {
   if (status.state === "ended") return { state: "ended", reason: status.reason };
-  const { session, instance, draining } = status;
+  const { session, instance, draining, idle } = status;
   const name = instance?.name ?? session.instanceName;
   const powerState = instance?.powerState ?? "unknown";
   return {
@@ -26,12 +26,13 @@ export function statusJson(status: SessionStatus): object {
     instance: { uuid: session.instanceUuid, name, power_state: powerState },
     expires_at: expiryOf(session),
     draining,
+    idle: idle ? { seconds_left: idle.leftS, warned_at: idle.warnedAtS } : null,
   };
 }
 
-/** A refusal. Without a time to wait that field is left out. */
-export const problemBody: ProblemBody = ({ reason, message, retryMs }, requestId) =>
-  JSON.stringify({ reason, message, request_id: requestId, retry_after_ms: retryMs });
+/** A refusal. Without a time to wait, or a limit that it comes from, that field is left out. */
+export const problemBody: ProblemBody = ({ reason, message, retryMs, metadata }, requestId) =>
+  JSON.stringify({ reason, message, request_id: requestId, retry_after_ms: retryMs, limit: metadata["limit"] });
 
 /** Why nothing can be said of a session. */
 export function refusedJson({ reason, message }: HttpProblem): object {

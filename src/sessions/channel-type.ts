@@ -16,7 +16,7 @@ const NAMES = [
   "webdav",
 ] as const;
 
-/** The name of a channel type for metrics; "unknown" where the viewer has not said it or nobody knows it. */
+/** The name of a channel type in settings and metrics; "unknown" where the viewer has not said it or nobody knows it. */
 export function channelTypeName(type: number | undefined): (typeof NAMES)[number] {
   return NAMES[type ?? 0] ?? "unknown";
 }

@@ -85,6 +85,16 @@ export class SessionRegistry implements Part {
     for (const session of this.#sessions.values()) session.cancelExpiry();
   }
 
+  /** How many sessions have a channel here. */
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** Whether the session has a channel here. */
+  has(sessionId: string): boolean {
+    return this.#sessions.has(sessionId);
+  }
+
   /** How many channels are open here. */
   get size(): number {
     return this.#channels.size;

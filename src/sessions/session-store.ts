@@ -1,52 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Sessions as Postgres has them. A session begins, and ends, in one statement together with its audit row. Every expiry
-// is judged by Postgres' clock within the statement that asks.
+// Sessions as Postgres has them; how they begin is in session-beginnings.ts. A session ends in one statement together with
+// its audit row. Every expiry is judged by Postgres' clock within the statement that asks.
 
 import { SYSTEM_ACTOR, actorParameters, actorValues, insertAudit } from "../audit/audit-log.js";
 import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
 import { NUMBER_KEYS, pageOf, pageSize, pageStart } from "../db/page-token.js";
 import type { Page, PageRequest } from "../db/page-token.js";
-import { MAX_CHANNELS_SHOWN, PURGE_BATCH, SESSION_KEPT_DAYS } from "../lib/limits.js";
+import {
+  HEARTBEAT_SETTLES_MS,
+  IDLE_SLACK_MS,
+  MAX_CHANNELS_SHOWN,
+  PURGE_BATCH,
+  SESSION_KEPT_DAYS,
+} from "../lib/limits.js";
 import type { Session, SessionEndReason, SessionWithChannels } from "./session.js";
-import { createProof, createSessionId, hashProof, proofFromToken } from "./session-proof.js";
+import { hashProof, proofFromToken } from "./session-proof.js";
 import { channelsColumn, sessionColumns, sessionFromRow, sessionWithChannelsFromRow } from "./session-rows.js";
 import type { SessionRow, SessionWithChannelsRow } from "./session-rows.js";
-
-/** How long sessions may last. */
-export interface SessionTimes {
-  /** After so many seconds a session ends whatever happens; 0 = never. */
-  readonly maxLengthS: number;
-  /** Whether a session ends with the time of its token (Nova's enforce_session_timeout). */
-  readonly endsWithToken: boolean;
-  /** For so many seconds a session without channels can be joined again. */
-  readonly rejoinS: number;
-}
-
-/** A token about to become a session. */
-export interface Redemption {
-  readonly tokenHash: string;
-  readonly consoleType: string;
-  readonly instanceUuid: string;
-  /** The host whose agent vouched for the display; the instance must still be there. */
-  readonly host: string;
-  readonly requestId: string;
-  readonly clientAddress: string;
-}
-
-/** A token that can be used again, about to become a session. */
-export interface Entry extends Redemption {
-  readonly token: string;
-  /** The session that it opened last; undefined where it has opened none. */
-  readonly after: string | undefined;
-}
-
-/** A session that has just begun, and the only sight of its proof. */
-export interface BegunSession {
-  readonly session: Session;
-  readonly proof: string;
-}
+import type { SessionTimes } from "./session-rules.js";
 
 /** Which sessions to list; an absent filter matches everything. */
 export interface SessionFilters {
@@ -64,60 +37,18 @@ export interface StandingSession {
   readonly expired: boolean;
 }
 
+/** A session whose viewer has proven it. */
+export interface ProvenSession extends StandingSession {
+  /** Milliseconds since its viewer last typed or clicked, through whichever controller, or since it was opened. */
+  readonly idleMs: number;
+}
+
 /** The last session of a token. */
 export interface EnteredSession extends StandingSession {
   /** What the token proves it with; undefined where the token was redeemed for a proof of its own. */
   readonly proof: string | undefined;
   /** What the token's URL began with. */
   readonly accessUrlBase: string | undefined;
-}
-
-const REDEEM = beginStatement("t.redeemed_at is null");
-
-// A token that was redeemed without a session here was redeemed by the release before this one.
-const ENTER = beginStatement(
-  "t.session_id is not distinct from $11::text and (t.redeemed_at is null or t.session_id is not null)",
-);
-
-/**
- * "for share" lets a delete or a move wait for this, and it then finds the session; one that is under way is waited for,
- * and then there is no row. Of two that use the same token the second waits for the first, and `usable`, a condition on
- * the token, is asked again of what that left.
- */
-function beginStatement(usable: string): string {
-  return `
-  with instance as materialized (
-    select instance_uuid, name, project_id, host from instances
-    where instance_uuid = $1::uuid and host = $2::text and deleted_at is null and task_state <> 'deleting' for share
-  ), token as (
-    update console_auth_tokens t
-    set redeemed_at = coalesce(t.redeemed_at, now()), session_id = $5::text, updated_at = now() from instance i
-    where t.token_hash = $3::text and t.console_type = $4::text and t.instance_uuid = i.instance_uuid
-      and ${usable} and t.expires > extract(epoch from now())
-    returning t.id, t.console_type, t.expires, t.created_by, i.instance_uuid, i.name, i.project_id, i.host
-  ), begun as (
-    insert into console_sessions (session_id, proof_hash, token_id, instance_uuid, instance_name, project_id, host,
-      console_type, subject, client_address, request_id, expires_at)
-    select $5::text, $6::text, id, instance_uuid, name, project_id, host, console_type, created_by, $8::text, $7::text,
-      least(case when $9::integer > 0 then now() + $9::integer * interval '1 s' end,
-        case when $10::boolean then to_timestamp(expires) end)
-    from token
-    returning *
-  ), noted as (
-    ${insertAudit(
-      {
-        action: "redeemed",
-        actor: ["subject", "project_id", "request_id", "client_address"],
-        instanceUuid: "instance_uuid",
-        host: "host",
-        consoleType: "console_type",
-        tokenId: "token_id",
-        sessionId: "session_id",
-      },
-      "from begun",
-    )}
-  )
-  select ${sessionColumns("begun")} from begun`;
 }
 
 const READ_ENTERED = `
@@ -127,7 +58,8 @@ const READ_ENTERED = `
   where t.token_hash = $1::text and t.expires > extract(epoch from now())`;
 
 const READ_PROVEN = `
-  select ${sessionColumns("s")}, coalesce(s.expires_at <= now(), false) as expired
+  select ${sessionColumns("s")}, coalesce(s.expires_at <= now(), false) as expired,
+    (extract(epoch from now() - greatest(s.opened_at, s.last_input_at)) * 1000)::float8 as "idleMs"
   from console_sessions s where s.session_id = $1::text and s.proof_hash = $2::text`;
 
 const READ = `
@@ -157,6 +89,18 @@ const BY_ABANDONMENT = `
   select session_id, 'ABANDONED' as reason from console_sessions
   where ended_at is null and empty_since <= now() - $7::integer * interval '1 s'
   order by session_id limit $6::integer for no key update skip locked`;
+
+// The slack lets every controller write what was typed until the last moment. One that cannot be heard may know more.
+const BY_IDLENESS = `
+  select session_id, 'IDLE' as reason from console_sessions s
+  where ended_at is null
+    and greatest(opened_at, last_input_at) <= now() - $7::integer * interval '1 s' - $8::integer * interval '1 ms'
+    and not exists (
+      select from session_channels c left join controllers k using (controller_id)
+      where c.session_id = s.session_id and c.closed_at is null
+        and (k.heartbeat_at > now() - $9::integer * interval '1 ms') is not true
+    )
+  order by session_id limit $6::integer for no key update of s skip locked`;
 
 /** Everybody locks sessions in order of their ids, so that two statements about the same ones cannot block each other. */
 function endStatement(chosen: string): string {
@@ -189,6 +133,7 @@ const END_BY_INSTANCE = endStatement(BY_INSTANCE);
 const END_EXPIRED_ONE = endStatement(BY_EXPIRY_OF_ONE);
 const END_EXPIRED = endStatement(BY_EXPIRY);
 const END_ABANDONED = endStatement(BY_ABANDONMENT);
+const END_IDLE = endStatement(BY_IDLENESS);
 
 const PURGE = `
   delete from console_sessions where session_id in (
@@ -215,29 +160,6 @@ export class SessionStore {
     this.#times = times;
   }
 
-  /**
-   * Redeems the token and begins its session, both or neither. Undefined where the token is used, expired or gone by now,
-   * or the instance deleted, being deleted or on another host: of two at the same instant one gets the session.
-   */
-  async redeem(redemption: Redemption): Promise<BegunSession | undefined> {
-    const proof = createProof();
-    const values = this.#beginValues(redemption, createSessionId(), proof);
-    const [row] = await this.#database.query<SessionRow>({ name: "sessions-redeem", text: REDEEM, values });
-    return row && { session: sessionFromRow(row), proof };
-  }
-
-  /**
-   * Begins the next session of a token that can be used again. Undefined where `redeem` says so too, except that the token
-   * may be used, and where another session of it has begun since `after`.
-   */
-  async enter(entry: Entry): Promise<BegunSession | undefined> {
-    const sessionId = createSessionId();
-    const proof = proofFromToken(entry.token, sessionId);
-    const values = [...this.#beginValues(entry, sessionId, proof), entry.after ?? null];
-    const [row] = await this.#database.query<SessionRow>({ name: "sessions-enter", text: ENTER, values });
-    return row && { session: sessionFromRow(row), proof };
-  }
-
   /** The session that an unexpired token opened last, ended or not. */
   async findEntered(tokenHash: string, token: string): Promise<EnteredSession | undefined> {
     const query = { name: "sessions-entered", text: READ_ENTERED, values: [tokenHash] };
@@ -254,11 +176,11 @@ export class SessionStore {
   }
 
   /** The session whose proof this is; undefined for an unknown id as for a wrong proof. */
-  async findProven(sessionId: string, proof: string): Promise<StandingSession | undefined> {
+  async findProven(sessionId: string, proof: string): Promise<ProvenSession | undefined> {
     const values = [sessionId, hashProof(proof)];
     const query = { name: "sessions-proven", text: READ_PROVEN, values };
-    const [row] = await this.#database.query<SessionRow & { expired: boolean }>(query);
-    return row && { session: sessionFromRow(row), expired: row.expired };
+    const [row] = await this.#database.query<SessionRow & { expired: boolean; idleMs: number }>(query);
+    return row && { session: sessionFromRow(row), expired: row.expired, idleMs: row.idleMs };
   }
 
   /** A session with its channels. */
@@ -321,11 +243,10 @@ export class SessionStore {
     return readSessions(querier, { text: END_ABANDONED, values });
   }
 
-  #beginValues(redemption: Redemption, sessionId: string, proof: string): readonly unknown[] {
-    const { instanceUuid, host, tokenHash, consoleType, requestId, clientAddress } = redemption;
-    const { maxLengthS, endsWithToken } = this.#times;
-    const whose = [instanceUuid, host, tokenHash, consoleType];
-    return [...whose, sessionId, hashProof(proof), requestId, clientAddress, maxLengthS, endsWithToken];
+  /** Ends a batch of sessions without input for too long. */
+  endIdle(): Promise<readonly Session[]> {
+    const values = [...BY_NOBODY, PURGE_BATCH, this.#times.idleS, IDLE_SLACK_MS, HEARTBEAT_SETTLES_MS];
+    return readSessions(this.#database, { name: "sessions-end-idle", text: END_IDLE, values });
   }
 }
 

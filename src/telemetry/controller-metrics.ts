@@ -22,6 +22,7 @@ export interface ControllerMetrics {
   readonly channelsOpen: Gauge<"type">;
   readonly channelBytes: Counter<"direction">;
   readonly refusals: Counter<"reason">;
+  readonly limitsReached: Counter<"limit">;
   readonly firstByteSeconds: Histogram;
   readonly watches: Gauge;
   readonly instanceWatches: Gauge;
@@ -103,6 +104,11 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
     refusals: counter("viewer_refusals_total", "Viewers that were refused a session or a channel, by reason.", [
       "reason",
     ]),
+    limitsReached: counter(
+      "limits_reached_total",
+      "Viewers that a limit refused, and sessions that one ended, by the limit's setting (max_per_instance, max_per_caller, max_per_controller, max_channels, second_viewer, channel_types, idle_time).",
+      ["limit"],
+    ),
     firstByteSeconds: seconds(
       "channel_first_byte_seconds",
       "Time from a viewer's asking for a channel to the machine's first byte.",

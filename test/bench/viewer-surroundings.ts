@@ -114,6 +114,7 @@ export class ViewerSurroundings implements Part {
         agents: { listen: agents, tunnel_listen: tunnel },
         proxy: { listen: this.#proxy, drain_seconds: 0 },
         spice: { html5proxy_base_url: `http://${this.#proxy}/console` },
+        sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
         database: { url: this.#postgres.url },
       }),
     );

@@ -265,6 +265,8 @@ export class Deployment {
       proxy: { listen: this.proxy },
       gateway: { listen: this.gateway },
       spice: { html5proxy_base_url: `http://${this.proxy}/${page}` },
+      // Tests open more consoles of one machine within a minute than people do.
+      sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
       telemetry: { listen: this.telemetry },
       database: { url: this.databaseUrl },
       log: { level: "debug" },

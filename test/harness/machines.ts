@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { randomUUID } from "node:crypto";
+import { bootSector } from "../../demo/boot-sector.js";
 import type { DemoMachine, DisplayKind } from "../../demo/demo-machine.js";
-import { defineAndStart } from "../../demo/demo-machine.js";
+import { defineAndStart, domainXml } from "../../demo/demo-machine.js";
 import type { PrivateLibvirtd } from "../../demo/private-libvirtd.js";
 
 /** Starts one machine for each key, all at the same time. */
@@ -23,6 +25,20 @@ export async function migrateLive({ uuid }: DemoMachine, from: PrivateLibvirtd, 
   const how = ["--live", "--persistent", "--undefinesource", "--unsafe"];
   const socket = `unix://${to.folder}/run/${uuid}`;
   await from.virsh("migrate", ...how, uuid, to.uri, "--migrateuri", socket);
+}
+
+/** What gives a machine a channel for sound in each direction and one for USB. */
+const SOUND_AND_USB = `<controller type='usb' model='qemu-xhci'/><redirdev bus='usb' type='spicevmc'/>
+  <sound model='ich6'/>`;
+
+/** Starts a machine that offers sound and USB redirection too. */
+export async function startRichMachine(libvirtd: PrivateLibvirtd, name: string): Promise<DemoMachine> {
+  const uuid = randomUUID();
+  const image = await libvirtd.addImage(`${uuid}.img`, bootSector(name));
+  const xml = domainXml({ name, uuid, displays: ["spice-none"], image, kvm: libvirtd.kvm });
+  await libvirtd.define(xml.replace("<controller type='usb' model='none'/>", SOUND_AND_USB));
+  await libvirtd.virsh("start", uuid);
+  return { name, uuid };
 }
 
 /** Ends machines and forgets them; in whatever state they are, gone ones too. */

@@ -2,7 +2,7 @@
 import { runStatement } from "./test-database.js";
 
 // pg_dump is not among the binaries that npm brings, and its text changes between releases. This says the same of what
-// migrations make: sequences, columns, constraints (but for "not null", which the columns show) and indexes.
+// migrations make: sequences, columns, constraints (but for "not null", which the columns show), indexes and functions.
 const STATEMENT = `
   select line from (
     select 0 as part, sequencename as owner, 0 as position, '' as name,
@@ -28,6 +28,9 @@ const STATEMENT = `
     union all
     select 3, tablename, 0, indexname, replace(indexdef, ' public.', ' ') from pg_indexes
     where schemaname = 'public' and indexname not in (select conname from pg_constraint)
+    union all
+    select 4, proname, 0, '', replace(trim(trailing E'\\n' from pg_get_functiondef(oid)), ' public.', ' ')
+    from pg_proc where pronamespace = 'public'::regnamespace
   ) lines
   where owner not like 'kysely%'
   order by part, position, owner, name`;

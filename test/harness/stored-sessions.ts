@@ -3,13 +3,23 @@ import type { Session } from "../../src/sessions/session.js";
 import { ChannelStore } from "../../src/sessions/channel-store.js";
 import type { ChannelStoreOptions, OpenedChannel } from "../../src/sessions/channel-store.js";
 import { SessionStore } from "../../src/sessions/session-store.js";
-import type { BegunSession, SessionTimes } from "../../src/sessions/session-store.js";
+import type { BegunSession } from "../../src/sessions/session-beginnings.js";
+import { SessionBeginnings } from "../../src/sessions/session-beginnings.js";
+import type { SessionRules } from "../../src/sessions/session-rules.js";
 import { hashToken } from "../../src/tokens/token.js";
 import { authorize, registrationOf, registryOn } from "./inventory.js";
 import type { TestDatabase } from "./test-database.js";
 
 /** Sessions without a limit that can be joined for a minute. */
-export const TIMES: SessionTimes = { maxLengthS: 0, endsWithToken: false, rejoinS: 60 };
+export const RULES: SessionRules = {
+  maxLengthS: 0,
+  endsWithToken: false,
+  rejoinS: 60,
+  idleS: 0,
+  maxPerInstance: 0,
+  maxPerCaller: 0,
+  secondViewer: "share",
+};
 
 /** The controller of most tests. */
 export const CONTROLLER = "controller-1";
@@ -19,9 +29,14 @@ export async function placeInstance(db: TestDatabase, uuid: string, project = "p
   await registryOn(db.database).register(registrationOf(uuid, { name: "vm", projectId: project, host: "a" }));
 }
 
-/** A store of sessions with the given times. */
-export function sessionStore(db: TestDatabase, times: Partial<SessionTimes> = {}): SessionStore {
-  return new SessionStore(db.database, { ...TIMES, ...times });
+/** A store of sessions with the given rules. */
+export function sessionStore(db: TestDatabase, rules: Partial<SessionRules> = {}): SessionStore {
+  return new SessionStore(db.database, { ...RULES, ...rules });
+}
+
+/** What begins sessions under the given rules. */
+export function sessionBeginnings(db: TestDatabase, rules: Partial<SessionRules> = {}): SessionBeginnings {
+  return new SessionBeginnings(db.database, { ...RULES, ...rules });
 }
 
 /** A store of the channels of one controller. */
@@ -30,8 +45,12 @@ export function channelStore(db: TestDatabase, options: Partial<ChannelStoreOpti
 }
 
 /** Redeems a token for an instance on host a. */
-export function redeem(store: SessionStore, token: string, instanceUuid: string): Promise<BegunSession | undefined> {
-  return store.redeem({
+export function redeem(
+  beginnings: SessionBeginnings,
+  token: string,
+  instanceUuid: string,
+): Promise<BegunSession | undefined> {
+  return beginnings.redeem({
     tokenHash: hashToken(token),
     consoleType: "spice-html5",
     instanceUuid,
@@ -45,10 +64,10 @@ export function redeem(store: SessionStore, token: string, instanceUuid: string)
 export async function beginSession(
   db: TestDatabase,
   instanceUuid: string,
-  times: Partial<SessionTimes> = {},
+  rules: Partial<SessionRules> = {},
 ): Promise<BegunSession> {
   const { token } = await authorize(db.database, instanceUuid, "a");
-  const begun = await redeem(sessionStore(db, times), token, instanceUuid);
+  const begun = await redeem(sessionBeginnings(db, rules), token, instanceUuid);
   if (!begun) throw new Error("the token was not redeemed");
   return begun;
 }

@@ -4,7 +4,9 @@ import type { Duplex } from "node:stream";
 import type { AgentLink } from "../../src/agents/agent-link.js";
 import { AuditLog } from "../../src/audit/audit-log.js";
 import { RefusalRecorder } from "../../src/audit/refusal-recorder.js";
+import { BeginSession } from "../../src/console/begin-session.js";
 import { EnterByToken } from "../../src/console/enter-by-token.js";
+import { IdleSessions } from "../../src/console/idle-sessions.js";
 import { RedeemConsoleToken } from "../../src/console/redeem-console-token.js";
 import { SessionEndings } from "../../src/console/session-endings.js";
 import { ViewerDrain } from "../../src/console/viewer-drain.js";
@@ -19,24 +21,31 @@ import type { Clock } from "../../src/lib/clock.js";
 import { systemClock } from "../../src/lib/clock.js";
 import { ServiceError } from "../../src/lib/service-error.js";
 import type { Closing } from "../../src/sessions/session.js";
+import { ControllerPlaces } from "../../src/sessions/controller-places.js";
 import { ChannelStore } from "../../src/sessions/channel-store.js";
 import { SessionRegistry } from "../../src/sessions/session-registry.js";
 import { SessionStore } from "../../src/sessions/session-store.js";
-import type { SessionTimes } from "../../src/sessions/session-store.js";
+import { SessionBeginnings } from "../../src/sessions/session-beginnings.js";
+import type { SessionRules } from "../../src/sessions/session-rules.js";
 import { createControllerMetrics } from "../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../src/telemetry/metrics.js";
 import { ConsoleTokenStore } from "../../src/tokens/console-token-store.js";
 import { FakeLog } from "../fakes/fake-log.js";
 import { registryOn } from "./inventory.js";
-import { CONTROLLER, TIMES } from "./stored-sessions.js";
+import { CONTROLLER, RULES } from "./stored-sessions.js";
 import type { TestDatabase } from "./test-database.js";
+
+const MAX_CHANNELS = 32;
 
 /** What a test may choose. */
 export interface ViewerPartsOptions {
   readonly legacy?: LegacyTokens;
   readonly controllerId?: string;
   readonly clock?: Clock;
-  readonly times?: Partial<SessionTimes>;
+  readonly rules?: Partial<SessionRules>;
+  readonly maxPerController?: number;
+  /** Names of the SPICE channel types that are let in; all that tests use if not given. */
+  readonly channelTypes?: readonly string[];
   readonly graceMs?: number;
 }
 
@@ -86,6 +95,8 @@ export class ViewerParts {
   readonly endings: SessionEndings;
   readonly recorder: RefusalRecorder;
   readonly drain: ViewerDrain;
+  /** Not started. */
+  readonly idle: IdleSessions;
   readonly redeeming: RedeemConsoleToken;
   readonly entering: EnterByToken;
   readonly viewers: ProvenSessions;
@@ -96,7 +107,9 @@ export class ViewerParts {
     {
       controllerId = CONTROLLER,
       clock = systemClock,
-      times,
+      rules: some = {},
+      maxPerController = 0,
+      channelTypes = ["main", "display", "inputs", "cursor", "playback", "record"],
       graceMs = 0,
       legacy = NO_LEGACY_TOKENS,
     }: ViewerPartsOptions = {},
@@ -106,8 +119,9 @@ export class ViewerParts {
     const metrics = createControllerMetrics(this.#metrics);
     this.instances = registryOn(database, { controllerId });
     const { instances, agents } = this;
-    const sessions = new SessionStore(database, { ...TIMES, ...times });
-    const channels = new ChannelStore({ database, controllerId, maxChannels: 32 });
+    const rules = { ...RULES, ...some };
+    const sessions = new SessionStore(database, rules);
+    const channels = new ChannelStore({ database, controllerId, maxChannels: MAX_CHANNELS });
     const registry = new SessionRegistry({ channels, sessions, database, log, metrics, clock });
     const endings = new SessionEndings({ sessions, channels, registry, instances, agents, log, clock });
     const recorder = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock });
@@ -120,12 +134,25 @@ export class ViewerParts {
         return Promise.resolve(new PassThrough());
       },
     };
-    const redeeming = { tokens, legacy, sessions, instances, agents, drain, refusals, log };
-    this.redeeming = new RedeemConsoleToken(redeeming);
-    const own = { sessions, registry, endings, instances, agents, displays, drain, refusals, metrics, log, clock };
-    this.viewers = new ProvenSessions(own);
-    const { viewers } = this;
-    this.entering = new EnterByToken({ tokens, legacy, sessions, viewers, instances, agents, drain, refusals, log });
+    const places = new ControllerPlaces({ most: maxPerController, registry, clock });
+    const beginnings = new SessionBeginnings(database, rules);
+    const beginning = new BeginSession({ beginnings, places, endings, log });
+    const shared = { tokens, legacy, sessions, beginning, instances, agents, drain, refusals };
+    this.redeeming = new RedeemConsoleToken(shared);
+    this.viewers = new ProvenSessions({
+      ...shared,
+      registry,
+      endings,
+      displays,
+      metrics,
+      log,
+      clock,
+      maxChannels: MAX_CHANNELS,
+      idleS: rules.idleS,
+      channelTypes: new Set(channelTypes),
+    });
+    this.entering = new EnterByToken({ ...shared, viewers: this.viewers });
+    this.idle = new IdleSessions({ endings, database, metrics, log, clock });
     this.sessions = sessions;
     this.registry = registry;
     this.endings = endings;
@@ -163,6 +190,7 @@ export class ViewerParts {
   }
 
   async stop(): Promise<void> {
+    await this.idle.stop();
     await this.endings.stop();
     await this.recorder.stop();
     await this.registry.stop();

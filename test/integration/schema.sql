@@ -195,7 +195,10 @@ CREATE INDEX console_sessions_ended_at_idx ON console_sessions USING btree (ende
 CREATE INDEX console_sessions_expires_at_idx ON console_sessions USING btree (expires_at) WHERE ((ended_at IS NULL) AND (expires_at IS NOT NULL));
 CREATE INDEX console_sessions_host_idx ON console_sessions USING btree (host, number);
 CREATE INDEX console_sessions_instance_uuid_idx ON console_sessions USING btree (instance_uuid, number);
+CREATE INDEX console_sessions_open_active_idx ON console_sessions USING btree (GREATEST(opened_at, last_input_at)) WHERE (ended_at IS NULL);
 CREATE INDEX console_sessions_open_idx ON console_sessions USING btree (number) WHERE (ended_at IS NULL);
+CREATE INDEX console_sessions_open_of_instance_idx ON console_sessions USING btree (instance_uuid, session_id) WHERE (ended_at IS NULL);
+CREATE INDEX console_sessions_open_of_subject_idx ON console_sessions USING btree (subject) WHERE (ended_at IS NULL);
 CREATE INDEX console_sessions_project_id_idx ON console_sessions USING btree (project_id, number);
 CREATE INDEX console_sessions_subject_idx ON console_sessions USING btree (subject, number);
 CREATE INDEX domain_claims_gone_idx ON domain_claims USING btree (changed_at) WHERE gone;
@@ -209,3 +212,56 @@ CREATE INDEX instances_project_id_idx ON instances USING btree (project_id, inst
 CREATE INDEX instances_undefined_at_idx ON instances USING btree (undefined_at) WHERE (undefined_at IS NOT NULL);
 CREATE INDEX session_channels_open_idx ON session_channels USING btree (controller_id) WHERE (closed_at IS NULL);
 CREATE INDEX session_channels_session_id_idx ON session_channels USING btree (session_id, channel_id);
+CREATE OR REPLACE FUNCTION admit_session(of_instance uuid, of_subject text, most_per_instance integer, most_per_subject integer, second_viewer text, away_after interval, by_project text, by_request text, by_address text, OUT refused_by text, OUT displaced text[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+   declare
+     alone constant boolean := second_viewer <> 'share';
+   begin
+     displaced := '{}';
+     if alone or most_per_instance > 0 then
+       perform pg_advisory_xact_lock(735104, hashtext(of_instance::text));
+     end if;
+     if most_per_subject > 0 then
+       perform pg_advisory_xact_lock(735105, hashtext(of_subject));
+     end if;
+     refused_by := case
+       when second_viewer = 'deny' and exists (
+         select from console_sessions where instance_uuid = of_instance and ended_at is null
+           and (open_channels > 0 or empty_since > clock_timestamp() - away_after)
+       ) then 'second_viewer'
+       when not alone and most_per_instance > 0 and (
+         select count(*) from (
+           select from console_sessions where instance_uuid = of_instance and ended_at is null limit most_per_instance
+         ) open
+       ) >= most_per_instance then 'max_per_instance'
+       when most_per_subject > 0 and (
+         select count(*) from (
+           select from console_sessions where subject = of_subject and ended_at is null
+             and not (alone and instance_uuid = of_instance) limit most_per_subject
+         ) open
+       ) >= most_per_subject then 'max_per_caller'
+     end;
+     if refused_by is not null or not alone then
+       return;
+     end if;
+     with chosen as materialized (
+       select session_id from console_sessions where instance_uuid = of_instance and ended_at is null
+       order by session_id for no key update
+     ), ended as (
+       update console_sessions s
+       set ended_at = clock_timestamp(), end_reason = 'TAKEN_OVER', ended_by = of_subject,
+         changed_in = pg_current_xact_id()
+       from chosen c where s.session_id = c.session_id and s.ended_at is null
+       returning s.*
+     ), noted as (
+       insert into audit_events (action, reason, subject, project_id, request_id, client_address, instance_uuid, host,
+         console_type, session_id)
+       select 'ended', end_reason, of_subject, by_project, by_request, by_address, instance_uuid, host, console_type,
+         session_id
+       from ended
+     )
+     select coalesce(array_agg(session_id), '{}') into displaced from ended;
+   end
+   $function$;

@@ -36,7 +36,10 @@ describe("A token that opens its console again and again", function () {
     display = await FakeDisplay.start((socket) => socket.pipe(socket));
     deployment = await Deployment.start({
       libvirtUri: display.libvirtUri([machine]),
-      controller: { console: { compat_tokens: true }, log: { level: "info" } },
+      controller: {
+        console: { compat_tokens: true, channel_types: Object.keys(SPICE_CHANNEL) },
+        log: { level: "info" },
+      },
       heapMiB: HEAP_MIB,
     });
     await deployment.knows(machine.uuid);

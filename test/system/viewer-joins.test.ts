@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A console URL is opened by a viewer without a browser: it redeems the token and joins channels of a real machine.
 import { expect } from "chai";
-import { randomUUID } from "node:crypto";
 import type { DemoMachine, DisplayKind } from "../../demo/demo-machine.js";
-import { defineAndStart, domainXml } from "../../demo/demo-machine.js";
+import { defineAndStart } from "../../demo/demo-machine.js";
 import { AuditAction } from "../../proto/gen/spicegate/audit/v1/audit.js";
 import { PowerState } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
 import { ChannelType, EndReason } from "../../proto/gen/spicegate/session/v1/session.js";
@@ -11,6 +10,7 @@ import { Deployment } from "../harness/deployment.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
 import { reaches } from "../harness/inventory-calls.js";
+import { startRichMachine } from "../harness/machines.js";
 import { SPICE_CHANNEL } from "../harness/spice-wire.js";
 import { postToken, refusalOf, tokenOf } from "../harness/viewer.js";
 
@@ -18,10 +18,6 @@ const KINDS: readonly DisplayKind[] = ["spice-none", "spice-socket", "spice-tcp"
 
 const { display, inputs, cursor, playback, record, usbredir } = SPICE_CHANNEL;
 const SIX_MORE = [display, inputs, cursor, playback, record, usbredir];
-/** What gives a machine a channel for sound in each direction and one for USB. */
-const SOUND_AND_USB = `<controller type='usb' model='qemu-xhci'/><redirdev bus='usb' type='spicevmc'/>
-  <sound model='ich6'/>`;
-
 describe("A viewer joins", function () {
   this.timeout(60_000);
   const machines = new Map<DisplayKind, DemoMachine>();
@@ -33,22 +29,19 @@ describe("A viewer joins", function () {
     for (const kind of KINDS) {
       machines.set(kind, await defineAndStart(libvirtd, { name: `joins-${kind}`, displays: [kind] }));
     }
-    deployment = await Deployment.start({ libvirtUri: libvirtd.uri });
+    const controller = { console: { channel_types: Object.keys(SPICE_CHANNEL) } };
+    deployment = await Deployment.start({ libvirtUri: libvirtd.uri, controller });
     for (const machine of machines.values()) await deployment.knows(machine.uuid);
     uuid = machines.get("spice-none")?.uuid ?? "";
   });
   after(() => deployment.stop());
 
   /** A machine with everything that a viewer can have a channel for. */
-  async function startRichMachine(): Promise<string> {
-    const libvirtd = await sharedLibvirtd();
-    const rich = randomUUID();
-    const xml = domainXml({ name: "joins-rich", uuid: rich, displays: ["spice-none"], kvm: libvirtd.kvm });
-    await libvirtd.define(xml.replace("<controller type='usb' model='none'/>", SOUND_AND_USB));
-    await libvirtd.virsh("start", rich);
-    await deployment.knows(rich);
-    await reaches(deployment, rich, PowerState.POWER_STATE_RUNNING);
-    return rich;
+  async function startRich(): Promise<string> {
+    const rich = await startRichMachine(await sharedLibvirtd(), "joins-rich");
+    await deployment.knows(rich.uuid);
+    await reaches(deployment, rich.uuid, PowerState.POWER_STATE_RUNNING);
+    return rich.uuid;
   }
 
   for (const kind of KINDS) {
@@ -61,7 +54,7 @@ describe("A viewer joins", function () {
   }
 
   it("with seven channels, each of which the session records", async () => {
-    const rich = await startRichMachine();
+    const rich = await startRich();
     const viewer = await deployment.openConsole(rich);
     const { main, connectionId } = await viewer.joinMain();
     const sockets = [main];

@@ -197,7 +197,7 @@ describe("EnterByToken", () => {
   });
 
   it("cuts all channels once when the token expires, where that is enforced", async () => {
-    const strict = newParts({ times: { endsWithToken: true } });
+    const strict = newParts({ rules: { endsWithToken: true } });
     await db.sql("update console_auth_tokens set expires = floor(extract(epoch from now())) + 2");
     const channels = await Promise.all(Array.from({ length: 7 }, () => strict.enter(token)));
     const told = await within("all to be told", Promise.all(channels.map((channel) => channel.told)), 5_000);

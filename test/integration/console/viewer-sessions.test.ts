@@ -296,7 +296,7 @@ describe("Sessions of viewers", () => {
 
   describe("expire", () => {
     it("to the moment on the controller that has their channels", async () => {
-      const timed = newParts({ controllerId: "controller-2", times: { maxLengthS: 1 } });
+      const timed = newParts({ controllerId: "controller-2", rules: { maxLengthS: 1 } });
       const begun = await begin(timed);
       const { told } = await timed.channel(begun);
       const openedAt = performance.now();

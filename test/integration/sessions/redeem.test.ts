@@ -5,7 +5,7 @@ import { ConsoleTokenStore } from "../../../src/tokens/console-token-store.js";
 import { hashToken } from "../../../src/tokens/token.js";
 import { ACTOR, authorize, registryOn, uuidOf } from "../../harness/inventory.js";
 import { dumpRows } from "../../harness/schema-dump.js";
-import { beginSession, placeInstance, redeem, sessionStore } from "../../harness/stored-sessions.js";
+import { beginSession, placeInstance, redeem, sessionBeginnings } from "../../harness/stored-sessions.js";
 import { TestDatabase, whileLocked } from "../../harness/test-database.js";
 
 const VM = uuidOf(1);
@@ -53,7 +53,7 @@ describe("Redeeming a token", () => {
 
   it("keeps neither token nor proof", async () => {
     const { token } = await authorize(db.database, VM, "a");
-    const begun = await redeem(sessionStore(db), token, VM);
+    const begun = await redeem(sessionBeginnings(db), token, VM);
     const rows = await dumpRows(db.url);
     expect(rows).to.include(hashProof(begun?.proof ?? ""));
     expect(rows).not.to.include(begun?.proof);
@@ -62,7 +62,7 @@ describe("Redeeming a token", () => {
 
   it("works for exactly one of ten at the same instant", async () => {
     const { token } = await authorize(db.database, VM, "a");
-    const store = sessionStore(db);
+    const store = sessionBeginnings(db);
     const outcomes = await Promise.all(Array.from({ length: 10 }, () => redeem(store, token, VM)));
     expect(outcomes.filter((begun) => begun !== undefined)).to.have.length(1);
     expect(await db.sql("select from console_sessions")).to.have.length(1);
@@ -72,7 +72,7 @@ describe("Redeeming a token", () => {
   it("refuses an expired token, another type and another host", async () => {
     const { token } = await authorize(db.database, VM, "a");
     const request = { tokenHash: hashToken(token), instanceUuid: VM, requestId: "", clientAddress: "" };
-    const store = sessionStore(db);
+    const store = sessionBeginnings(db);
     expect(await store.redeem({ ...request, host: "a", consoleType: "novnc" })).to.equal(undefined);
     expect(await store.redeem({ ...request, host: "b", consoleType: "spice-html5" })).to.equal(undefined);
     await db.sql("update console_auth_tokens set expires = floor(extract(epoch from now()))");
@@ -84,11 +84,11 @@ describe("Redeeming a token", () => {
     const { token } = await authorize(db.database, VM, "a");
     const registry = registryOn(db.database);
     await registry.update(VM, { taskState: "deleting" });
-    expect(await redeem(sessionStore(db), token, VM)).to.equal(undefined);
+    expect(await redeem(sessionBeginnings(db), token, VM)).to.equal(undefined);
     await registry.update(VM, { taskState: "" });
     const bury = ["update instances set deleted_at = now() where instance_uuid = $1", [VM]] as const;
     await whileLocked(db.url, bury, async (unlock) => {
-      const redeeming = redeem(sessionStore(db), token, VM);
+      const redeeming = redeem(sessionBeginnings(db), token, VM);
       await unlock();
       expect(await redeeming).to.equal(undefined);
     });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { loadControllerConfig, controllerSchema } from "../../../src/config/controller-config.js";
+import { CHANNEL_TYPES, controllerSchema, loadControllerConfig } from "../../../src/config/controller-config.js";
 import { listSettings } from "../../../src/config/load-config.js";
+import { channelTypeName } from "../../../src/sessions/channel-type.js";
 
 const load = (env: Record<string, string>): unknown => loadControllerConfig({ env });
 
@@ -50,6 +51,29 @@ describe("loadControllerConfig", () => {
     expect(() => load({ [name]: "['dashboard.example:8443']" })).to.throw("write https://dashboard.example:8443");
     expect(() => load({ [name]: "['https://dashboard.example/']" })).to.throw("without a path");
     load({ [name]: "['https://dashboard.example']" });
+  });
+
+  it("takes an idle time that leaves time to be warned, or none", () => {
+    const name = "SPICEGATE_SESSIONS__IDLE_TIME";
+    expect(() => load({ [name]: "9" })).to.throw("must be 0 or at least 10");
+    for (const seconds of ["0", "10", "900"]) load({ [name]: seconds });
+  });
+
+  it("lets viewers open channels by the names of their types, main always among them", () => {
+    const name = "SPICEGATE_CONSOLE__CHANNEL_TYPES";
+    expect(() => load({ [name]: "[display, inputs]" })).to.throw("must name main");
+    expect(() => load({ [name]: "[main, tunnel]" })).to.throw("console.channel_types");
+    load({ [name]: "[main, usbredir]" });
+    const names = Array.from({ length: 12 }, (_, type) => channelTypeName(type));
+    expect(names).to.include.members([...CHANNEL_TYPES]);
+  });
+
+  it("lets nobody's devices and folders through by default, and shares a console", () => {
+    const off = ["smartcard", "usbredir", "port", "webdav"];
+    const on = CHANNEL_TYPES.filter((type) => !off.includes(type));
+    expect(load({})).to.have.deep.nested.property("console.channel_types", on);
+    expect(load({})).to.have.nested.property("sessions.second_viewer", "share");
+    expect(load({})).to.have.nested.property("sessions.idle_time", 0);
   });
 
   it("says which password file cannot be read", () => {

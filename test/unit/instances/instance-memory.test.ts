@@ -54,17 +54,6 @@ describe("InstanceMemory", () => {
     expect(memory.find("1")).to.equal(undefined);
   });
 
-  it("tells of an instance that is on another host than before, and of nothing older", () => {
-    const moved: string[] = [];
-    const telling = new InstanceMemory(clock, ({ uuid, host }) => moved.push(`${uuid} on ${host}`));
-    telling.take([instanceOf("1", 1), instanceOf("2", 2, { host: undefined }), instanceOf("3", 3)]);
-    telling.take([instanceOf("1", 4, { powerState: "paused" }), instanceOf("2", 5), instanceOf("3", 2, { host: "b" })]);
-    expect(moved).to.deep.equal([]);
-    telling.take([instanceOf("1", 6, { host: "b" }), instanceOf("3", 7, { host: undefined })]);
-    telling.take([instanceOf("3", 8, { deleted: true, host: "b" })]);
-    expect(moved).to.deep.equal(["1 on b"]);
-  });
-
   it("counts conflicts as they come and go", () => {
     memory.take([instanceOf("1", 1, { conflictHost: "b" }), instanceOf("2", 2, { conflictHost: "b" })]);
     expect(memory.conflicts).to.equal(2);

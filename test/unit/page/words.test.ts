@@ -29,6 +29,15 @@ describe("the page's words", () => {
     expect(wordsOf("PROTOCOL").title).not.to.equal("");
   });
 
+  it("say of each limit what to do, and the general of one that is not known here", () => {
+    for (const limit of ["max_per_instance", "max_per_caller", "max_per_controller"]) {
+      expect(wordsOf(reasonOf("LIMITED", limit)), limit).to.include({ next: "ask" });
+      expect(reasonOf("LIMITED", limit)).not.to.equal("LIMITED");
+    }
+    expect(reasonOf("LIMITED", "max_channels")).to.equal("LIMITED");
+    expect(reasonOf("TOKEN_USED", "max_per_caller")).to.equal("TOKEN_USED");
+  });
+
   it("let the page try again exactly where the server says that this helps, or that the network may", () => {
     const retried = Object.entries(ERROR_TABLE).filter(([reason, mapping]) => {
       return "retryMs" in mapping && !NEVER_SEEN.includes(reason);

@@ -68,7 +68,7 @@ export class FakeViewers implements Redeeming, ViewerSessions {
       ? Promise.resolve({ session: SESSION, proof: PROOF })
       : Promise.reject(new ServiceError("TOKEN_INVALID", "there is no such token"));
   stand = (): Promise<SessionStatus> =>
-    Promise.resolve({ state: "open", session: SESSION, instance: undefined, draining: false });
+    Promise.resolve({ state: "open", session: SESSION, instance: undefined, draining: false, idle: undefined });
   open = (): Promise<void> => Promise.resolve();
 
   execute(token: string, context: ViewerContext): Promise<OpenedSession> {

@@ -157,6 +157,7 @@ describe("proxy server", () => {
           session: SESSION,
           instance: { name: "new", powerState: "paused" },
           draining: true,
+          idle: { leftS: 42.5, warnedAtS: 60 },
         });
       const response = await proxy.fetch(STATUS, withCookie);
       expect(response.status).to.equal(200);
@@ -165,6 +166,7 @@ describe("proxy server", () => {
         instance: { uuid: SESSION.instanceUuid, name: "new", power_state: "paused" },
         expires_at: "2030-01-02T03:04:05.000Z",
         draining: true,
+        idle: { seconds_left: 42.5, warned_at: 60 },
       });
       proxy.viewers.stand = () => Promise.resolve({ state: "ended", reason: "TERMINATED" });
       expect(await (await proxy.fetch(STATUS, withCookie)).json()).to.deep.equal({
@@ -176,6 +178,7 @@ describe("proxy server", () => {
     it("falls back to what the session knows while the inventory knows nothing", async () => {
       const status = (await (await proxy.fetch(STATUS, withCookie)).json()) as { instance: object };
       expect(status.instance).to.include({ name: "web-1", power_state: "unknown" });
+      expect(status).to.include({ idle: null });
     });
 
     it("answers whoever cannot prove it as if it did not exist, with 200", async () => {
