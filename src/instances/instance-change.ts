@@ -31,3 +31,8 @@ export function endBySnapshot(host: string, before: Instance | undefined, after:
   if (!ACTIVE.includes(before?.powerState) || after.host !== host || after.powerState === undefined) return undefined;
   return ENDS.get(after.powerState);
 }
+
+/** Whether an instance is on another host than it was; one that comes to a host, or leaves all, has not moved. */
+export function isMove(before: Instance | undefined, after: Instance | undefined): boolean {
+  return before?.host !== undefined && after?.host !== undefined && before.host !== after.host;
+}

@@ -30,7 +30,7 @@ import type {
   ReportOutcome,
   SnapshotReport,
 } from "./host.js";
-import { endByEvent, endBySnapshot } from "./instance-change.js";
+import { endByEvent, endBySnapshot, isMove } from "./instance-change.js";
 import type { InstanceChange } from "./instance-change.js";
 import { InstanceMemory } from "./instance-memory.js";
 import { InstanceStore } from "./instance-store.js";
@@ -335,8 +335,4 @@ export class InstanceRegistry implements Part {
 /** The wire's numbers are unsigned; half of them must do. */
 function checkSequence(sequence: bigint): void {
   if (sequence < 0n || sequence > MOST_BIGINT) throw invalid("sequence", "is out of range");
-}
-
-function isMove(before: Instance | undefined, after: Instance | undefined): boolean {
-  return before?.host !== undefined && after?.host !== undefined && before.host !== after.host;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { endByEvent, endBySnapshot } from "../../../src/instances/instance-change.js";
+import { endByEvent, endBySnapshot, isMove } from "../../../src/instances/instance-change.js";
 import type { Instance, PowerState } from "../../../src/instances/instance.js";
 
 const on = (host: string | undefined, powerState?: PowerState): Instance => ({ host, powerState }) as Instance;
@@ -33,5 +33,16 @@ describe("endBySnapshot", () => {
     expect(endBySnapshot("a", on("a", "running"), on("a", "paused"))).to.equal(undefined);
     expect(endBySnapshot("a", on("a", "running"), on("b", "shut-off"))).to.equal(undefined);
     expect(endBySnapshot("a", on("a", "running"), on("a"))).to.equal(undefined);
+  });
+});
+
+describe("isMove", () => {
+  it("is a change from one host to another, and nothing else", () => {
+    expect(isMove(on("a", "running"), on("b", "running"))).to.equal(true);
+    expect(isMove(on("a", "running"), on("a", "paused"))).to.equal(false);
+    expect(isMove(undefined, on("b"))).to.equal(false);
+    expect(isMove(on(undefined), on("b"))).to.equal(false);
+    expect(isMove(on("a"), on(undefined))).to.equal(false);
+    expect(isMove(on("a"), undefined)).to.equal(false);
   });
 });
