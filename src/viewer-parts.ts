@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What lets browsers at displays, from the sessions in Postgres up to the proxy: the viewers' half of the controller.
+import { createSecureContext } from "node:tls";
 import type { AgentRouter } from "./agents/agent-router.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { RefusalRecorder } from "./audit/refusal-recorder.js";
@@ -13,6 +14,9 @@ import { ProvenSessions } from "./console/viewer-sessions.js";
 import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import { DatabaseShare } from "./db/database-share.js";
 import type { Database } from "./db/pool.js";
+import { DirectDisplays } from "./displays/direct-displays.js";
+import type { Displays } from "./displays/display.js";
+import { HostDisplays } from "./displays/host-displays.js";
 import { TunnelDisplays } from "./displays/tunnel-displays.js";
 import { TunnelListener } from "./displays/tunnel-listener.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
@@ -52,6 +56,7 @@ export interface ViewerParts {
   readonly sessions: SessionStore;
   readonly endings: SessionEndings;
   readonly watches: SessionWatches;
+  readonly displays: Displays;
   /** In the order of start: what remembers sessions. They stop after everything that asks for them. */
   readonly records: readonly NamedPart[];
   /** In the order of start: the ways in. They stop first: viewers leave, then the proxy, then the displays. */
@@ -81,7 +86,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const refusals = new ViewerRefusals(recorder, metrics);
   const drain = new ViewerDrain(registry, config.proxy.drain_seconds * 1_000);
   const tunnels = new TunnelListener({ listen: requireAddress(config.agents.tunnel_listen), log });
-  const displays = new TunnelDisplays({ router: agents, tunnels });
+  const displays = createDisplays(options, tunnels);
   const tokens = new ConsoleTokenStore(entrance);
   const shared = { sessions: new SessionStore(entrance, times), instances, agents, drain, refusals, log };
   const viewers = new ProvenSessions({ ...shared, registry, endings, displays, metrics, clock });
@@ -95,6 +100,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     sessions,
     endings,
     watches,
+    displays,
     records: [
       { name: "channels", part: registry },
       { name: "session endings", part: endings },
@@ -107,6 +113,26 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
       { name: "viewers", part: drain, stopMs: drain.stopMs },
     ],
   };
+}
+
+/** Each host's displays by its own way. */
+function createDisplays({ config, agents: router, log }: ViewerPartsOptions, tunnels: TunnelListener): Displays {
+  const { data_path: usualPath, hosts, require_tls: requireTls, ca } = config.displays;
+  const settings = new Map(Object.entries(hosts));
+  return new HostDisplays({
+    pathOf: (host) => settings.get(host)?.data_path ?? usualPath,
+    paths: {
+      agent: new TunnelDisplays({ router, tunnels }),
+      direct: new DirectDisplays({
+        router,
+        secureContext: createSecureContext({ ca, minVersion: "TLSv1.2" }),
+        requireTls,
+        subjectOf: (host) => settings.get(host)?.subject,
+        log,
+        clock: systemClock,
+      }),
+    },
+  });
 }
 
 interface ProxyUseCases {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { z } from "zod";
+import { parseSubject } from "../lib/certificate-subject.js";
+import { MAX_HOST_LENGTH } from "../lib/limits.js";
 import { isLoopback, loopbackAddress } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
@@ -101,6 +104,36 @@ export const controllerSchema = z.strictObject({
         .default(60)
         .describe(
           "For how many seconds a session can be joined again after its last channel closed, before it ends; 5 to 86,400.",
+        ),
+    })
+    .prefault({}),
+  displays: z
+    .strictObject({
+      data_path: dataPath()
+        .default("agent")
+        .describe(
+          "How displays are reached: agent (the host's agent opens them and brings them here) or direct (dialled at the agent's spice.server_proxyclient_address, as Nova does).",
+        ),
+      hosts: z
+        .record(
+          z.string().min(1).max(MAX_HOST_LENGTH),
+          z.strictObject({ data_path: dataPath().optional(), subject: subject().optional() }),
+        )
+        .default({})
+        .describe(
+          "What differs for single hosts, by name: data_path, and subject (C=XX,O=Example,CN=host-1), which the certificate of their displays has instead of the address.",
+        ),
+      require_tls: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Whether direct dials TLS ports only; otherwise only where a display has no plain one, as Nova does.",
+        ),
+      ca_file: z
+        .string()
+        .optional()
+        .describe(
+          "PEM certificates of the authorities that direct trusts, read at the start; unset = the public ones.",
         ),
     })
     .prefault({}),
@@ -226,9 +259,10 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
 });
 
-/** The checked configuration; `database.password` comes from its file. */
-export type ControllerConfig = Omit<Settings, "database" | "spice"> & {
+/** The checked configuration; `database.password` and `displays.ca` come from their files. */
+export type ControllerConfig = Omit<Settings, "database" | "displays" | "spice"> & {
   readonly database: { readonly url: string; readonly password: string | undefined };
+  readonly displays: Omit<Settings["displays"], "ca_file"> & { readonly ca: string | undefined };
   readonly spice: Settings["spice"] & { readonly html5proxy_base_url: string };
 };
 
@@ -238,22 +272,48 @@ type Settings = z.infer<typeof controllerSchema>;
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
   const { url, password_file: passwordFile } = config.database;
-  const password = passwordFile === undefined ? undefined : readSecret(passwordFile);
+  const password =
+    passwordFile === undefined ? undefined : readSetting("database.password_file", passwordFile).trimEnd();
+  const { ca_file: caFile, ...displays } = config.displays;
+  const ca = caFile === undefined ? undefined : readAuthorities("displays.ca_file", caFile);
   const page = config.console.compat_tokens ? "spice_auto.html" : "console";
   const { html5proxy_base_url: baseUrl = `http://127.0.0.1:6082/${page}` } = config.spice;
   return {
     ...config,
     database: { url, password },
+    displays: { ...displays, ca },
     spice: { ...config.spice, html5proxy_base_url: baseUrl },
   };
 }
 
-function readSecret(file: string): string {
+/** The text of the file that a setting names. */
+function readSetting(name: string, file: string): string {
   try {
-    return readFileSync(file, "utf8").trimEnd();
+    return readFileSync(file, "utf8");
   } catch (error) {
-    throw new ConfigError([`database.password_file: ${messageOf(error)}`]);
+    throw new ConfigError([`${name}: ${messageOf(error)}`]);
   }
+}
+
+function readAuthorities(name: string, file: string): string {
+  const text = readSetting(name, file);
+  try {
+    new X509Certificate(text);
+    return text;
+  } catch {
+    throw new ConfigError([`${name}: ${file} holds no certificate in PEM form`]);
+  }
+}
+
+function dataPath(): z.ZodEnum<{ agent: "agent"; direct: "direct" }> {
+  return z.enum(["agent", "direct"]);
+}
+
+/** A certificate's subject as SPICE clients take it. */
+function subject(): z.ZodString {
+  return z
+    .string()
+    .refine((text) => parseSubject(text) !== undefined, "must be a subject such as C=XX,O=Example,CN=host-1");
 }
 
 /** An origin as browsers send it: scheme, host, and port where it is not the scheme's own. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Duplex } from "node:stream";
 import type { AgentRouter } from "../agents/agent-router.js";
-import type { Displays } from "../displays/display.js";
+import type { Display, Displays } from "../displays/display.js";
 import type { Clock } from "../lib/clock.js";
 import { OPEN_DISPLAY_MS, WHY_ENDED_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
@@ -58,7 +58,8 @@ export class OpenViewerChannel implements ViewerChannel {
     try {
       this.#check(link);
       const [display] = await Promise.all([this.#open(), registry.identify(this.#channel, link.type, link.number)]);
-      return display;
+      if (!display.needsAgent) this.#channel.outlivesAgent();
+      return display.stream;
     } catch (error) {
       const { sessionId, instanceUuid, consoleType, subject, projectId } = this.session;
       refusals.note(error, { sessionId, instanceUuid, consoleType, subject, projectId }, context);
@@ -113,7 +114,7 @@ export class OpenViewerChannel implements ViewerChannel {
     throw invalid("connection_id", "must be of a main channel that is open");
   }
 
-  async #open(): Promise<Duplex> {
+  async #open(): Promise<Display> {
     const { displays, context } = this.#options;
     const { host, session } = this.#channel;
     if (host === undefined)
