@@ -24,6 +24,7 @@ import { systemClock } from "./lib/clock.js";
 import type { NamedPart } from "./lib/lifecycle.js";
 import { DB_CONNECT_MS, MAX_WAITING_VIEWERS, VIEWER_DB_CONNECTIONS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
+import { TlsFiles } from "./lib/tls-files.js";
 import type { HttpServer } from "./http/http-server.js";
 import type { Log } from "./lib/log.js";
 import { createProxyServer } from "./proxy/proxy-server.js";
@@ -90,7 +91,8 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const tokens = new ConsoleTokenStore(entrance);
   const shared = { sessions: new SessionStore(entrance, times), instances, agents, drain, refusals, log };
   const viewers = new ProvenSessions({ ...shared, registry, endings, displays, metrics, clock });
-  const proxy = createProxy(options, {
+  const files = createTlsFiles(options);
+  const proxy = createProxy(options, files, {
     refusals,
     redeeming: new RedeemConsoleToken({ ...shared, tokens, legacy }),
     sessions: viewers,
@@ -109,6 +111,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     ],
     entrances: [
       { name: "tunnels", part: tunnels },
+      ...(files ? [{ name: "proxy certificate", part: files }] : []),
       { name: "proxy", part: proxy },
       { name: "viewers", part: drain, stopMs: drain.stopMs },
     ],
@@ -135,6 +138,16 @@ function createDisplays({ config, agents: router, log }: ViewerPartsOptions, tun
   });
 }
 
+/** The proxy's certificate, where it has one. */
+function createTlsFiles({ config, metrics, log }: ViewerPartsOptions): TlsFiles | undefined {
+  const { cert, key = cert } = config.proxy;
+  if (cert === undefined || key === undefined) return undefined;
+  return new TlsFiles({ name: "proxy", files: { cert, key }, metrics, log, clock: systemClock });
+}
+
+/** By their names in Nova's option. */
+const TLS_VERSIONS = { default: "TLSv1.2", tlsv1_2: "TLSv1.2", tlsv1_3: "TLSv1.3" } as const;
+
 interface ProxyUseCases {
   readonly redeeming: RedeemConsoleToken;
   readonly sessions: ProvenSessions;
@@ -144,6 +157,7 @@ interface ProxyUseCases {
 
 function createProxy(
   { config, readiness, log, metrics }: ViewerPartsOptions,
+  files: TlsFiles | undefined,
   { entrance, ...useCases }: ProxyUseCases,
 ): HttpServer {
   const { proxy, console } = config;
@@ -151,6 +165,7 @@ function createProxy(
     ...useCases,
     compat: console.compat_tokens ? { entrance, web: proxy.web } : undefined,
     listen: requireAddress(proxy.listen),
+    tls: files && { files, minVersion: TLS_VERSIONS[console.ssl_minimum_version], ciphers: console.ssl_ciphers },
     runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(), log }),
     webSockets: VIEWER_WEBSOCKETS,
     readiness,

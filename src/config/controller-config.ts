@@ -2,12 +2,21 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
+import { createSecureContext } from "node:tls";
 import { z } from "zod";
 import { parseSubject } from "../lib/certificate-subject.js";
 import { MAX_HOST_LENGTH } from "../lib/limits.js";
-import { isLoopback, loopbackAddress } from "../lib/listen-address.js";
+import {
+  anyAddress,
+  isLoopback,
+  LOOPBACK_ONLY,
+  loopbackAddress,
+  staysOnLoopback,
+} from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
+import type { TlsFileNames } from "../lib/tls-files.js";
+import { readTlsIdentity } from "../lib/tls-files.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
 
@@ -37,9 +46,19 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
   proxy: z
     .strictObject({
-      listen: loopbackAddress()
+      listen: anyAddress()
         .default("127.0.0.1:6082")
-        .describe("Where browsers open console URLs, over plain HTTP/1.1; TLS ends in a balancer on this machine."),
+        .describe(
+          "Where browsers open console URLs, over HTTP/1.1: with proxy.cert over TLS and anywhere, else in the clear and on loopback.",
+        ),
+      cert: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "PEM file of the certificate of proxy.listen and of its issuers, read again when it changes; unset = no TLS.",
+        ),
+      key: z.string().min(1).optional().describe("PEM file of its key; unset = the key is in the file of proxy.cert."),
       frame_ancestors: z
         .array(origin())
         .default([])
@@ -66,6 +85,8 @@ export const controllerSchema = z.strictObject({
           "For how many seconds open consoles go on once this controller was told to stop; then they connect again; 0 to 15.",
         ),
     })
+    .refine(({ listen, cert }) => cert !== undefined || staysOnLoopback(listen), { path: ["listen"], error: LOOPBACK_ONLY })
+    .refine(({ cert, key }) => cert !== undefined || key === undefined, { path: ["key"], error: "needs proxy.cert" })
     .prefault({}),
   console: z
     .strictObject({
@@ -81,6 +102,15 @@ export const controllerSchema = z.strictObject({
         .describe(
           "Whether viewers made for Nova's proxy may enter with ?token=; each token then opens its console until it expires.",
         ),
+      ssl_minimum_version: z
+        .enum(["default", "tlsv1_2", "tlsv1_3"])
+        .default("default")
+        .describe("The oldest TLS that proxy.listen speaks: default (tlsv1_2), tlsv1_2, tlsv1_3."),
+      ssl_ciphers: z
+        .string()
+        .refine(areCiphers, "must be a list of ciphers as OpenSSL has it, with one at least that it knows")
+        .optional()
+        .describe("The ciphers that proxy.listen takes, as OpenSSL lists them; unset = those of Node.js."),
     })
     .prefault({}),
   sessions: z
@@ -164,7 +194,7 @@ export const controllerSchema = z.strictObject({
       html5proxy_base_url: plainUrl()
         .optional()
         .describe(
-          "What console URLs begin with: the address of proxy.listen as browsers see it, and /console; unset = http://127.0.0.1:6082/console, with console.compat_tokens http://127.0.0.1:6082/spice_auto.html.",
+          "What console URLs begin with: the address of proxy.listen as browsers see it, and /console; unset = http://127.0.0.1:6082/console, https with proxy.cert, /spice_auto.html with console.compat_tokens.",
         ),
       spice_direct_proxy_base_url: plainUrl()
         .default("http://127.0.0.1:13002/nova")
@@ -277,7 +307,10 @@ export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const { ca_file: caFile, ...displays } = config.displays;
   const ca = caFile === undefined ? undefined : readAuthorities("displays.ca_file", caFile);
   const page = config.console.compat_tokens ? "spice_auto.html" : "console";
-  const { html5proxy_base_url: baseUrl = `http://127.0.0.1:6082/${page}` } = config.spice;
+  const { cert, key = cert } = config.proxy;
+  if (cert !== undefined && key !== undefined) requireTlsFiles("proxy.cert", { cert, key });
+  const scheme = cert === undefined ? "http" : "https";
+  const { html5proxy_base_url: baseUrl = `${scheme}://127.0.0.1:6082/${page}` } = config.spice;
   return {
     ...config,
     database: { url, password },
@@ -292,6 +325,24 @@ function readSetting(name: string, file: string): string {
     return readFileSync(file, "utf8");
   } catch (error) {
     throw new ConfigError([`${name}: ${messageOf(error)}`]);
+  }
+}
+
+/** They are read again at the start and after; here an operator is told in time. */
+function requireTlsFiles(name: string, files: TlsFileNames): void {
+  try {
+    readTlsIdentity(files);
+  } catch (error) {
+    throw new ConfigError([`${name}: ${messageOf(error)}`]);
+  }
+}
+
+function areCiphers(ciphers: string): boolean {
+  try {
+    createSecureContext({ ciphers });
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -24,6 +24,8 @@ export interface ControllerMetrics {
   readonly refusals: Counter<"reason">;
   readonly firstByteSeconds: Histogram;
   readonly watches: Gauge;
+  readonly tlsCertificateExpiry: Gauge<"listener">;
+  readonly tlsReloadFailures: Counter<"listener">;
   readonly consoleauthChecks: Counter<"result">;
   readonly consoleauthWriteFailures: Counter<"operation">;
 }
@@ -108,6 +110,16 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       [],
     ),
     watches: gauge("watches_open", "Calls that are watching sessions."),
+    tlsCertificateExpiry: gauge(
+      "tls_certificate_expiry_timestamp_seconds",
+      "When the certificate of a listener expires, in seconds since 1970, by listener.",
+      ["listener"],
+    ),
+    tlsReloadFailures: counter(
+      "tls_reload_failures_total",
+      "New certificates that were no good, so that the one before stayed in effect, by listener.",
+      ["listener"],
+    ),
     consoleauthChecks: counter(
       "consoleauth_checks_total",
       "Tokens that the legacy store was asked for, by result: legacy-only (the database did not know it), both, stale (legacy only, and of no use any more), miss, failed.",
