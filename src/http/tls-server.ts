@@ -13,6 +13,8 @@ export interface HttpTls {
   readonly minVersion: Extract<SecureVersion, "TLSv1.2" | "TLSv1.3">;
   /** In OpenSSL's words; undefined: what Node.js takes. */
   readonly ciphers: string | undefined;
+  /** How long a handshake may take, if not as usual; milliseconds. */
+  readonly handshakeMs?: number;
 }
 
 /**
@@ -23,7 +25,7 @@ export function createTlsServer(options: ServerOptions, tls: HttpTls): Server {
   const server = createServer({
     ...options,
     ...contextOf(tls),
-    handshakeTimeout: TLS_HANDSHAKE_MS,
+    handshakeTimeout: tls.handshakeMs ?? TLS_HANDSHAKE_MS,
     // A client that speaks HTTP/2 alone is told so, instead of being misunderstood.
     ALPNProtocols: ["http/1.1"],
   });

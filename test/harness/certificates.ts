@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createHash, X509Certificate } from "node:crypto";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -35,6 +36,12 @@ export class TestAuthority {
 
   get cert(): string {
     return readFileSync(this.certFile, "utf8");
+  }
+
+  /** By which a browser can be told to trust it: the SHA-256 of its public key, as base64. */
+  get keyHash(): string {
+    const key = new X509Certificate(this.cert).publicKey.export({ type: "spki", format: "der" });
+    return createHash("sha256").update(key).digest("base64");
   }
 
   /** Issues a certificate, by default for this machine's loopback. */
