@@ -60,7 +60,7 @@ export const NOVA_OPTIONS: readonly NovaOption[] = [
     name: "spice.server_proxyclient_address",
     setting: "spice.server_proxyclient_address",
     program: "agent",
-    note: "Told to native proxies; our own reach displays through the agent and dial no address.",
+    note: "Told to native proxies, and dialled here where displays.data_path is direct; usually the agent brings displays.",
   },
   { name: "spice.keymap", reason: "keys are sent as scan codes; choose the layout inside the guest" },
   { name: "spice.image_compression", reason: `${GRAPHICS} <image compression='…'/>` },
