@@ -24,6 +24,7 @@ export async function getSpiceEndpoint(source: SpiceSource, uuid: string, option
     listen: listenKindFromDisplay(display.listen),
     port: display.port ?? 0,
     tlsPort: display.tlsPort ?? 0,
+    internalAccessPath: "",
   };
 }
 

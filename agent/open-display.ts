@@ -2,6 +2,7 @@
 import type { NetConnectOpts, Socket } from "node:net";
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { withBigReads } from "../src/lib/big-reads.js";
 import { waitAtMost } from "../src/lib/deadline.js";
 import { ServiceError } from "../src/lib/service-error.js";
 import type { SpiceSource } from "./get-spice-endpoint.js";
@@ -65,7 +66,7 @@ async function connectTo({ means, ...target }: DisplayAddress, options: AskOptio
   try {
     return await waitAtMost({ ...options, expired }, () => {
       // The certificate proves nothing here: this is the host's own address, and nothing leaves the host.
-      const plain = (): Socket => connect({ ...target, noDelay: true });
+      const plain = (): Socket => withBigReads((onread) => connect({ ...target, noDelay: true, onread }));
       socket = means === "tls" ? connectTls({ ...target, rejectUnauthorized: false }) : plain();
       return connected(socket, means === "tls" ? "secureConnect" : "connect");
     });

@@ -28,7 +28,7 @@ export interface UseCasesOptions {
   readonly database: Database;
   readonly instances: InstanceRegistry;
   readonly agents: AgentRouter;
-  readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches">;
+  readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches" | "displays">;
   readonly legacy: LegacyTokens;
   readonly log: Log;
 }
@@ -53,6 +53,7 @@ export function createUseCases(options: UseCasesOptions): UseCases {
       access,
       instances,
       agents,
+      displays: viewers.displays,
       tokens: new ConsoleAuthorizer(database),
       legacy,
       urls: urlForms(config),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What lets browsers at displays, from the sessions in Postgres up to the proxy: the viewers' half of the controller.
+import { createSecureContext } from "node:tls";
 import type { AgentRouter } from "./agents/agent-router.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { RefusalRecorder } from "./audit/refusal-recorder.js";
@@ -15,6 +16,9 @@ import { ProvenSessions } from "./console/viewer-sessions.js";
 import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import { DatabaseShare } from "./db/database-share.js";
 import type { Database } from "./db/pool.js";
+import { DirectDisplays } from "./displays/direct-displays.js";
+import type { Displays } from "./displays/display.js";
+import { HostDisplays } from "./displays/host-displays.js";
 import { TunnelDisplays } from "./displays/tunnel-displays.js";
 import { TunnelListener } from "./displays/tunnel-listener.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
@@ -22,6 +26,7 @@ import { systemClock } from "./lib/clock.js";
 import type { NamedPart } from "./lib/lifecycle.js";
 import { DB_CONNECT_MS, MAX_WAITING_VIEWERS, VIEWER_DB_CONNECTIONS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
+import { TlsFiles } from "./lib/tls-files.js";
 import type { HttpServer } from "./http/http-server.js";
 import type { Log } from "./lib/log.js";
 import { createProxyServer } from "./proxy/proxy-server.js";
@@ -57,6 +62,7 @@ export interface ViewerParts {
   readonly sessions: SessionStore;
   readonly endings: SessionEndings;
   readonly watches: SessionWatches;
+  readonly displays: Displays;
   /** In the order of start: what remembers sessions. They stop after everything that asks for them. */
   readonly records: readonly NamedPart[];
   /** In the order of start: the ways in. They stop first: viewers leave, then the proxy, then the displays. */
@@ -83,7 +89,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const refusals = new ViewerRefusals(recorder, metrics);
   const drain = new ViewerDrain(registry, config.proxy.drain_seconds * 1_000);
   const tunnels = new TunnelListener({ listen: requireAddress(config.agents.tunnel_listen), log });
-  const displays = new TunnelDisplays({ router: agents, tunnels });
+  const displays = createDisplays(options, tunnels);
   const tokens = new ConsoleTokenStore(entrance);
   const places = new ControllerPlaces({ most: config.sessions.max_per_controller, registry, clock });
   const beginnings = new SessionBeginnings(entrance, rules);
@@ -100,7 +106,8 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     idleS: rules.idleS,
     channelTypes: new Set(config.console.channel_types),
   });
-  const proxy = createProxy(options, {
+  const files = createTlsFiles(options);
+  const proxy = createProxy(options, files, {
     refusals,
     redeeming: new RedeemConsoleToken({ ...shared, tokens, legacy }),
     sessions: viewers,
@@ -110,6 +117,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     sessions,
     endings,
     watches,
+    displays,
     records: [
       { name: "channels", part: registry },
       { name: "session endings", part: endings },
@@ -119,6 +127,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     ],
     entrances: [
       { name: "tunnels", part: tunnels },
+      ...(files ? [{ name: "proxy certificate", part: files }] : []),
       { name: "proxy", part: proxy },
       { name: "viewers", part: drain, stopMs: drain.stopMs },
     ],
@@ -137,6 +146,36 @@ function rulesFrom({ sessions, consoleauth }: ControllerConfig): SessionRules {
   };
 }
 
+/** Each host's displays by its own way. */
+function createDisplays({ config, agents: router, log }: ViewerPartsOptions, tunnels: TunnelListener): Displays {
+  const { data_path: usualPath, hosts, require_tls: requireTls, ca } = config.displays;
+  const settings = new Map(Object.entries(hosts));
+  return new HostDisplays({
+    pathOf: (host) => settings.get(host)?.data_path ?? usualPath,
+    paths: {
+      agent: new TunnelDisplays({ router, tunnels }),
+      direct: new DirectDisplays({
+        router,
+        secureContext: createSecureContext({ ca, minVersion: "TLSv1.2" }),
+        requireTls,
+        subjectOf: (host) => settings.get(host)?.subject,
+        log,
+        clock: systemClock,
+      }),
+    },
+  });
+}
+
+/** The proxy's certificate, where it has one. */
+function createTlsFiles({ config, metrics, log }: ViewerPartsOptions): TlsFiles | undefined {
+  const { cert, key = cert } = config.proxy;
+  if (cert === undefined || key === undefined) return undefined;
+  return new TlsFiles({ name: "proxy", files: { cert, key }, metrics, log, clock: systemClock });
+}
+
+/** By their names in Nova's option. */
+const TLS_VERSIONS = { default: "TLSv1.2", tlsv1_2: "TLSv1.2", tlsv1_3: "TLSv1.3" } as const;
+
 interface ProxyUseCases {
   readonly redeeming: RedeemConsoleToken;
   readonly sessions: ProvenSessions;
@@ -146,6 +185,7 @@ interface ProxyUseCases {
 
 function createProxy(
   { config, readiness, log, metrics }: ViewerPartsOptions,
+  files: TlsFiles | undefined,
   { entrance, ...useCases }: ProxyUseCases,
 ): HttpServer {
   const { proxy, console } = config;
@@ -153,6 +193,7 @@ function createProxy(
     ...useCases,
     compat: console.compat_tokens ? { entrance, web: proxy.web } : undefined,
     listen: requireAddress(proxy.listen),
+    tls: files && { files, minVersion: TLS_VERSIONS[console.ssl_minimum_version], ciphers: console.ssl_ciphers },
     runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(), log }),
     webSockets: VIEWER_WEBSOCKETS,
     readiness,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
+import { withBigReads } from "../../src/lib/big-reads.js";
 import { ServiceError } from "../../src/lib/service-error.js";
 import { hypervisorUnavailable } from "./libvirt-failure.js";
 import type { GraphicsAnswer } from "./messages.js";
@@ -10,7 +11,10 @@ import type { GraphicsAnswer } from "./messages.js";
  * hand one out. Throws INSTANCE_NOT_FOUND, INSTANCE_NOT_RUNNING or HYPERVISOR_UNAVAILABLE. Only in the main thread.
  */
 export function socketFromGraphics(answer: GraphicsAnswer): Socket | undefined {
-  if ("fd" in answer) return silenced(new Socket({ fd: answer.fd, readable: true, writable: true }));
+  if ("fd" in answer) {
+    const options = { fd: answer.fd, readable: true, writable: true };
+    return silenced(withBigReads((onread) => new Socket(Object.assign(options, { onread }))));
+  }
   switch (answer.refusal) {
     case "no-domain":
       throw new ServiceError("INSTANCE_NOT_FOUND", "there is no such domain on this host");

@@ -10,7 +10,13 @@ import type {
   SpiceEndpoint,
 } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import { waitAtMost } from "../lib/deadline.js";
-import { MAX_HOST_LENGTH, MAX_PORT, MAX_REQUEST_MS, MAX_REQUESTS_PER_AGENT } from "../lib/limits.js";
+import {
+  MAX_ACCESS_PATH_LENGTH,
+  MAX_HOST_LENGTH,
+  MAX_PORT,
+  MAX_REQUEST_MS,
+  MAX_REQUESTS_PER_AGENT,
+} from "../lib/limits.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
 import { parseText } from "../lib/validate.js";
 import { Waiters } from "../lib/waiters.js";
@@ -49,6 +55,8 @@ export interface TunnelTarget {
   /** One-time secret; never logged. */
   readonly tunnelSecret: string;
 }
+
+const ACCESS_PATH = /^[\x21-\x7e]*$/;
 
 type Operation = NonNullable<AgentRequest["operation"]>;
 type Result = NonNullable<Reply["result"]>;
@@ -216,8 +224,10 @@ export class AgentLink {
 }
 
 /** What an agent says is stored together with what others say: nonsense of one must not fail them all. */
-function checkEndpoint({ host, port, tlsPort }: SpiceEndpoint): void {
+function checkEndpoint({ host, port, tlsPort, internalAccessPath: path }: SpiceEndpoint): void {
   if (port > MAX_PORT || tlsPort > MAX_PORT) throw unexpected(`named port ${Math.max(port, tlsPort)}`);
+  // It becomes a part of a request line.
+  if (path.length > MAX_ACCESS_PATH_LENGTH || !ACCESS_PATH.test(path)) throw unexpected("named a path that is none");
   try {
     parseText(host, { field: "host", most: MAX_HOST_LENGTH, required: true });
   } catch (error) {

@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
+import { createSecureContext } from "node:tls";
 import { z } from "zod";
-import { isLoopback, loopbackAddress } from "../lib/listen-address.js";
+import { parseSubject } from "../lib/certificate-subject.js";
+import { MAX_HOST_LENGTH } from "../lib/limits.js";
+import {
+  anyAddress,
+  isLoopback,
+  LOOPBACK_ONLY,
+  loopbackAddress,
+  staysOnLoopback,
+} from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
+import type { TlsFileNames } from "../lib/tls-files.js";
+import { readTlsIdentity } from "../lib/tls-files.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
 
@@ -56,9 +68,19 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
   proxy: z
     .strictObject({
-      listen: loopbackAddress()
+      listen: anyAddress()
         .default("127.0.0.1:6082")
-        .describe("Where browsers open console URLs, over plain HTTP/1.1; TLS ends in a balancer on this machine."),
+        .describe(
+          "Where browsers open console URLs, over HTTP/1.1: with proxy.cert over TLS and anywhere, else in the clear and on loopback.",
+        ),
+      cert: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "PEM file of the certificate of proxy.listen and of its issuers, read again when it changes; unset = no TLS.",
+        ),
+      key: z.string().min(1).optional().describe("PEM file of its key; unset = the key is in the file of proxy.cert."),
       frame_ancestors: z
         .array(origin())
         .default([])
@@ -85,6 +107,8 @@ export const controllerSchema = z.strictObject({
           "For how many seconds open consoles go on once this controller was told to stop; then they connect again; 0 to 15.",
         ),
     })
+    .refine(({ listen, cert }) => cert !== undefined || staysOnLoopback(listen), { path: ["listen"], error: LOOPBACK_ONLY })
+    .refine(({ cert, key }) => cert !== undefined || key === undefined, { path: ["key"], error: "needs proxy.cert" })
     .prefault({}),
   console: z
     .strictObject({
@@ -107,6 +131,15 @@ export const controllerSchema = z.strictObject({
         .describe(
           `The SPICE channels that viewers may open, of ${CHANNEL_TYPES.join(", ")}; any other is refused by itself. The page needs main, display and inputs.`,
         ),
+      ssl_minimum_version: z
+        .enum(["default", "tlsv1_2", "tlsv1_3"])
+        .default("default")
+        .describe("The oldest TLS that proxy.listen speaks: default (tlsv1_2), tlsv1_2, tlsv1_3."),
+      ssl_ciphers: z
+        .string()
+        .refine(areCiphers, "must be a list of ciphers as OpenSSL has it, with one at least that it knows")
+        .optional()
+        .describe("The ciphers that proxy.listen takes, as OpenSSL lists them; unset = those of Node.js."),
     })
     .prefault({}),
   sessions: z
@@ -175,6 +208,36 @@ export const controllerSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  displays: z
+    .strictObject({
+      data_path: dataPath()
+        .default("agent")
+        .describe(
+          "How displays are reached: agent (the host's agent opens them and brings them here) or direct (dialled at the agent's spice.server_proxyclient_address, as Nova does).",
+        ),
+      hosts: z
+        .record(
+          z.string().min(1).max(MAX_HOST_LENGTH),
+          z.strictObject({ data_path: dataPath().optional(), subject: subject().optional() }),
+        )
+        .default({})
+        .describe(
+          "What differs for single hosts, by name: data_path, and subject (C=XX,O=Example,CN=host-1), which the certificate of their displays has instead of the address.",
+        ),
+      require_tls: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Whether direct dials TLS ports only; otherwise only where a display has no plain one, as Nova does.",
+        ),
+      ca_file: z
+        .string()
+        .optional()
+        .describe(
+          "PEM certificates of the authorities that direct trusts, read at the start; unset = the public ones.",
+        ),
+    })
+    .prefault({}),
   telemetry: z
     .strictObject({
       listen: loopbackAddress()
@@ -202,7 +265,7 @@ export const controllerSchema = z.strictObject({
       html5proxy_base_url: plainUrl()
         .optional()
         .describe(
-          "What console URLs begin with: the address of proxy.listen as browsers see it, and /console; unset = http://127.0.0.1:6082/console, with console.compat_tokens http://127.0.0.1:6082/spice_auto.html.",
+          "What console URLs begin with: the address of proxy.listen as browsers see it, and /console; unset = http://127.0.0.1:6082/console, https with proxy.cert, /spice_auto.html with console.compat_tokens.",
         ),
       spice_direct_proxy_base_url: plainUrl()
         .default("http://127.0.0.1:13002/nova")
@@ -297,9 +360,10 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
 });
 
-/** The checked configuration; `database.password` comes from its file. */
-export type ControllerConfig = Omit<Settings, "database" | "spice"> & {
+/** The checked configuration; `database.password` and `displays.ca` come from their files. */
+export type ControllerConfig = Omit<Settings, "database" | "displays" | "spice"> & {
   readonly database: { readonly url: string; readonly password: string | undefined };
+  readonly displays: Omit<Settings["displays"], "ca_file"> & { readonly ca: string | undefined };
   readonly spice: Settings["spice"] & { readonly html5proxy_base_url: string };
 };
 
@@ -309,22 +373,69 @@ type Settings = z.infer<typeof controllerSchema>;
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
   const { url, password_file: passwordFile } = config.database;
-  const password = passwordFile === undefined ? undefined : readSecret(passwordFile);
+  const password =
+    passwordFile === undefined ? undefined : readSetting("database.password_file", passwordFile).trimEnd();
+  const { ca_file: caFile, ...displays } = config.displays;
+  const ca = caFile === undefined ? undefined : readAuthorities("displays.ca_file", caFile);
   const page = config.console.compat_tokens ? "spice_auto.html" : "console";
-  const { html5proxy_base_url: baseUrl = `http://127.0.0.1:6082/${page}` } = config.spice;
+  const { cert, key = cert } = config.proxy;
+  if (cert !== undefined && key !== undefined) requireTlsFiles("proxy.cert", { cert, key });
+  const scheme = cert === undefined ? "http" : "https";
+  const { html5proxy_base_url: baseUrl = `${scheme}://127.0.0.1:6082/${page}` } = config.spice;
   return {
     ...config,
     database: { url, password },
+    displays: { ...displays, ca },
     spice: { ...config.spice, html5proxy_base_url: baseUrl },
   };
 }
 
-function readSecret(file: string): string {
+/** The text of the file that a setting names. */
+function readSetting(name: string, file: string): string {
   try {
-    return readFileSync(file, "utf8").trimEnd();
+    return readFileSync(file, "utf8");
   } catch (error) {
-    throw new ConfigError([`database.password_file: ${messageOf(error)}`]);
+    throw new ConfigError([`${name}: ${messageOf(error)}`]);
   }
+}
+
+/** They are read again at the start and after; here an operator is told in time. */
+function requireTlsFiles(name: string, files: TlsFileNames): void {
+  try {
+    readTlsIdentity(files);
+  } catch (error) {
+    throw new ConfigError([`${name}: ${messageOf(error)}`]);
+  }
+}
+
+function areCiphers(ciphers: string): boolean {
+  try {
+    createSecureContext({ ciphers });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readAuthorities(name: string, file: string): string {
+  const text = readSetting(name, file);
+  try {
+    new X509Certificate(text);
+    return text;
+  } catch {
+    throw new ConfigError([`${name}: ${file} holds no certificate in PEM form`]);
+  }
+}
+
+function dataPath(): z.ZodEnum<{ agent: "agent"; direct: "direct" }> {
+  return z.enum(["agent", "direct"]);
+}
+
+/** A certificate's subject as SPICE clients take it. */
+function subject(): z.ZodString {
+  return z
+    .string()
+    .refine((text) => parseSubject(text) !== undefined, "must be a subject such as C=XX,O=Example,CN=host-1");
 }
 
 /** An origin as browsers send it: scheme, host, and port where it is not the scheme's own. */

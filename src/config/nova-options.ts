@@ -27,7 +27,6 @@ export interface RefusedNovaOption {
 export type NovaOption = TakenNovaOption | RefusedNovaOption;
 
 const MACHINE = "the machine is not defined here; where it is,";
-const BALANCER = "TLS ends in the balancer before proxy.listen (docs/console-proxy.md);";
 const GRAPHICS = `${MACHINE} write it into its <graphics type='spice'>:`;
 
 /** In Nova's order of sections. */
@@ -44,7 +43,7 @@ export const NOVA_OPTIONS: readonly NovaOption[] = [
     setting: "proxy.listen",
     program: "controller",
     part: "host",
-    note: "On loopback; Nova's own default, 0.0.0.0, is refused.",
+    note: "Beyond loopback only with a certificate: without one Nova's own default, 0.0.0.0, is refused.",
   },
   { name: "spice.html5proxy_port", setting: "proxy.listen", program: "controller", part: "port", note: "" },
   {
@@ -61,7 +60,7 @@ export const NOVA_OPTIONS: readonly NovaOption[] = [
     name: "spice.server_proxyclient_address",
     setting: "spice.server_proxyclient_address",
     program: "agent",
-    note: "Told to native proxies; our own reach displays through the agent and dial no address.",
+    note: "Told to native proxies, and dialled here where displays.data_path is direct; usually the agent brings displays.",
   },
   { name: "spice.keymap", reason: "keys are sent as scan codes; choose the layout inside the guest" },
   { name: "spice.image_compression", reason: `${GRAPHICS} <image compression='…'/>` },
@@ -119,17 +118,30 @@ export const NOVA_OPTIONS: readonly NovaOption[] = [
     program: "controller",
     note: "The older name, also in Nova.",
   },
-  { name: "console.ssl_ciphers", reason: `${BALANCER} choose the ciphers there` },
-  { name: "console.ssl_minimum_version", reason: `${BALANCER} choose the version there` },
+  { name: "console.ssl_ciphers", setting: "console.ssl_ciphers", program: "controller", note: "" },
+  {
+    name: "console.ssl_minimum_version",
+    setting: "console.ssl_minimum_version",
+    program: "controller",
+    note: "TLS 1.2 is the least, also for default; tlsv1_1 is refused.",
+  },
   {
     name: "DEFAULT.record",
     reason: "screens are not recorded; who opened which console, and for how long, is in the audit and the sessions",
   },
   { name: "DEFAULT.daemon", reason: "programs stay in the foreground; let systemd or a container run them" },
-  { name: "DEFAULT.ssl_only", reason: `${BALANCER} refuse plain HTTP there` },
+  {
+    name: "DEFAULT.ssl_only",
+    reason: "with a certificate the proxy speaks TLS only, without one only plain HTTP on loopback; take the option out",
+  },
   { name: "DEFAULT.source_is_ipv6", reason: "write the IPv6 address itself: proxy.listen: '[::1]:6082'" },
-  { name: "DEFAULT.cert", reason: `${BALANCER} give it the certificate` },
-  { name: "DEFAULT.key", reason: `${BALANCER} give it the key` },
+  {
+    name: "DEFAULT.cert",
+    setting: "proxy.cert",
+    program: "controller",
+    note: "Unset there is no TLS; Nova then looks for self.pem.",
+  },
+  { name: "DEFAULT.key", setting: "proxy.key", program: "controller", note: "" },
   {
     name: "DEFAULT.web",
     setting: "proxy.web",

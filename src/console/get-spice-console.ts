@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The main job. The order of its steps is part of the behaviour; docs/errors.md shows what each of them answers.
 import type { SpiceEndpoint } from "../../proto/gen/spicegate/agent/v1/agent.js";
-import { ListenKind } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import type { AgentRouter } from "../agents/agent-router.js";
 import { logAudit } from "../audit/audit-line.js";
 import type { LegacyTokens } from "../consoleauth/console-auth.js";
+import type { Displays } from "../displays/display.js";
+import { listensOnNetwork } from "../displays/network-display.js";
 import type { Instance } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import { abortError } from "../lib/deadline.js";
@@ -25,6 +26,7 @@ import type { InstanceAccess } from "./instance-access.js";
 export interface GetSpiceConsoleOptions {
   readonly access: InstanceAccess;
   readonly agents: AgentRouter;
+  readonly displays: Pick<Displays, "requireReachable">;
   readonly tokens: Pick<ConsoleAuthorizer, "authorize" | "withdraw">;
   readonly legacy: Pick<LegacyTokens, "issued">;
   readonly instances: Pick<InstanceRegistry, "recordFault">;
@@ -74,7 +76,7 @@ export class GetSpiceConsole {
     await access.requireVerb({ verb: "console:open", instanceUuid, consoleType }, context);
     const placed = place(await access.require(instanceUuid, context), request);
     const endpoint = await this.#askHost(placed, context);
-    if (placed.consoleType === "spice-direct") requireNetworkDisplay(endpoint);
+    this.#requireReachable(placed, endpoint);
     const { token, expiresAt } = await this.#authorize(placed, endpoint, context);
     const line = { ...auditLineFrom(context), instance: placed.instance.uuid };
     // The row is written; the caller need not wait for its line in the log.
@@ -90,6 +92,12 @@ export class GetSpiceConsole {
     } catch (error) {
       throw this.#noteFault(error, { instance, host, requestId });
     }
+  }
+
+  /** A display that nobody will reach is refused now, not when its URL is opened. */
+  #requireReachable({ consoleType, host }: Placed, endpoint: SpiceEndpoint): void {
+    if (consoleType === "spice-direct") requireNetworkDisplay(endpoint);
+    else this.#options.displays.requireReachable(host, endpoint);
   }
 
   /** Faults are for administrators; a caller that went away is none. */
@@ -117,12 +125,13 @@ export class GetSpiceConsole {
       host: endpoint.host,
       port: endpoint.port || undefined,
       tlsPort: endpoint.tlsPort || undefined,
+      internalAccessPath: endpoint.internalAccessPath || undefined,
       accessUrlBase: urls[placed.consoleType].baseUrl,
     };
     const authorization = await tokens.authorize({ ...target, agentHost: placed.host, ttlSeconds, actor });
     const { token, tokenHash, expiresAt } = authorization;
     const { signal } = context;
-    const whose = { internalAccessPath: undefined, createdBy: actor.subject, expiresAt };
+    const whose = { createdBy: actor.subject, expiresAt };
     if (!signal.aborted) await legacy.issued(tokenHash, { ...target, ...whose });
     if (!signal.aborted) return authorization;
     await tokens.withdraw(token, actor);
@@ -145,9 +154,8 @@ function place(instance: Instance, { protocol = "spice", consoleType }: ConsoleR
 }
 
 /** A native proxy dials the display by itself: there must be a port, the plain one or TLS. */
-function requireNetworkDisplay({ listen, port, tlsPort }: SpiceEndpoint): void {
-  const listens = listen === ListenKind.LISTEN_KIND_ADDRESS || listen === ListenKind.LISTEN_KIND_NETWORK;
-  if (listens && (port > 0 || tlsPort > 0)) return;
+function requireNetworkDisplay(endpoint: SpiceEndpoint): void {
+  if (listensOnNetwork(endpoint)) return;
   const message = "the display listens on no network, so no native proxy reaches it; ask for spice-html5";
   throw new ServiceError("NO_NETWORK_DISPLAY", message);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Duplex } from "node:stream";
 import type { AgentRouter } from "../agents/agent-router.js";
-import type { Displays } from "../displays/display.js";
+import type { Display, Displays } from "../displays/display.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import type { Clock } from "../lib/clock.js";
 import { OPEN_DISPLAY_MS, WHY_ENDED_MS } from "../lib/limits.js";
@@ -63,7 +63,8 @@ export class OpenViewerChannel implements ViewerChannel {
     try {
       this.#check(link);
       const [display] = await Promise.all([this.#open(), registry.identify(this.#channel, link.type, link.number)]);
-      return display;
+      if (!display.needsAgent) this.#channel.outlivesAgent();
+      return display.stream;
     } catch (error) {
       const { sessionId, instanceUuid, consoleType, subject, projectId } = this.session;
       refusals.note(error, { sessionId, instanceUuid, consoleType, subject, projectId }, context);
@@ -134,7 +135,7 @@ export class OpenViewerChannel implements ViewerChannel {
     throw new ServiceError("CHANNEL_TYPE_REFUSED", `channels of type ${name} are switched off here`, { metadata });
   }
 
-  async #open(): Promise<Duplex> {
+  async #open(): Promise<Display> {
     const { displays, context } = this.#options;
     const { host, session } = this.#channel;
     if (host === undefined)

@@ -3,9 +3,8 @@ import type { Socket } from "node:net";
 import type { AgentLink } from "../agents/agent-link.js";
 import type { AgentRouter } from "../agents/agent-router.js";
 import { withDeadline } from "../lib/deadline.js";
-import { MAX_OPENING_PER_INSTANCE } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
-import type { Displays, DisplayTarget, OpenDisplayOptions } from "./display.js";
+import type { Display, Displays, DisplayTarget, OpenDisplayOptions } from "./display.js";
 import type { TunnelListener } from "./tunnel-listener.js";
 
 /** What tunnels are made of. */
@@ -20,35 +19,13 @@ export interface TunnelDisplaysOptions {
  */
 export class TunnelDisplays implements Displays {
   readonly #options: TunnelDisplaysOptions;
-  /** How many displays of each instance are being opened. */
-  readonly #opening = new Map<string, number>();
 
   constructor(options: TunnelDisplaysOptions) {
     this.#options = options;
   }
 
-  /** See Displays. Throws LIMITED, too, where a machine is slower to open its display than viewers come. */
-  async open(target: DisplayTarget, options: OpenDisplayOptions): Promise<Socket> {
-    const { instanceUuid } = target;
-    const before = this.#opening.get(instanceUuid) ?? 0;
-    if (before >= MAX_OPENING_PER_INSTANCE) {
-      throw new ServiceError("LIMITED", "too many displays of the instance are being opened; try again");
-    }
-    this.#opening.set(instanceUuid, before + 1);
-    try {
-      return await this.#open(target, options);
-    } finally {
-      this.#doneWith(instanceUuid);
-    }
-  }
-
-  #doneWith(instanceUuid: string): void {
-    const left = (this.#opening.get(instanceUuid) ?? 0) - 1;
-    if (left > 0) this.#opening.set(instanceUuid, left);
-    else this.#opening.delete(instanceUuid);
-  }
-
-  async #open({ instanceUuid, host }: DisplayTarget, options: OpenDisplayOptions): Promise<Socket> {
+  /** See Displays. */
+  async open({ instanceUuid, host }: DisplayTarget, options: OpenDisplayOptions): Promise<Display> {
     const agent = this.#options.router.require(host);
     const { ms, requestId, signal } = options;
     const expired = (): ServiceError =>
@@ -62,7 +39,12 @@ export class TunnelDisplays implements Displays {
       return socket;
     });
     endWithStream(tunnel, agent);
-    return tunnel;
+    return { stream: tunnel, needsAgent: true };
+  }
+
+  /** See Displays: an agent reaches them all. */
+  requireReachable(): void {
+    return;
   }
 }
 

@@ -9,6 +9,8 @@ import { MAX_HTTP_CONNECTIONS, MAX_HTTP_HEADER_BYTES, MAX_PIPELINED_REQUESTS } f
 import type { ProblemBody } from "./http-problem.js";
 import { HttpProblem } from "./http-problem.js";
 import { sendRaw } from "./raw-response.js";
+import type { HttpTls } from "./tls-server.js";
+import { createTlsServer } from "./tls-server.js";
 
 /** What the server needs besides somebody who answers. */
 export interface HttpListenerOptions {
@@ -19,20 +21,23 @@ export interface HttpListenerOptions {
   readonly requestMs: number;
   /** How long a connection may wait for its next request, in milliseconds. */
   readonly keepAliveMs: number;
+  /** Undefined: it speaks in the clear. */
+  readonly tls?: HttpTls | undefined;
 }
 
 /** Makes the server; it does not listen yet. */
 export function createHttpListener(options: HttpListenerOptions, answer: RequestListener): Server {
-  const { headers, problemBody, requestMs, keepAliveMs } = options;
+  const { headers, problemBody, requestMs, keepAliveMs, tls } = options;
   const turns = new Turns();
-  const server = createServer({
+  const http = {
     maxHeaderSize: MAX_HTTP_HEADER_BYTES,
     requestTimeout: requestMs,
     headersTimeout: requestMs,
     keepAliveTimeout: keepAliveMs,
     // Node looks for requests that are late only now and then, by default twice a minute.
     connectionsCheckingInterval: Math.ceil(requestMs / 5),
-  });
+  };
+  const server = tls ? createTlsServer(http, tls) : createServer(http);
   server.maxConnections = MAX_HTTP_CONNECTIONS;
   // A client that does not take its answer: nothing moves on the connection for longer than any answer takes.
   server.timeout = 2 * requestMs;
@@ -45,7 +50,7 @@ export function createHttpListener(options: HttpListenerOptions, answer: Request
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     // In the middle of another answer these words would be taken for a part of it.
-    if (error.code === "ECONNRESET" || turns.has(socket)) return void socket.destroy();
+    if (!isMalformed(error.code) || turns.has(socket)) return void socket.destroy();
     const problem = problemOf(error.code);
     const body = problemBody(problem, randomUUID());
     sendRaw(socket, { status: problem.status, headers: { ...headers, ...problem.headers }, body });
@@ -80,6 +85,11 @@ class Turns {
   has(socket: Duplex): boolean {
     return (this.#lines.get(socket)?.length ?? 0) > 0;
   }
+}
+
+/** Else it is the connection that failed, or its TLS: there is nobody to answer, or no way to. */
+function isMalformed(code = ""): boolean {
+  return code.startsWith("HPE_") || code === "ERR_HTTP_REQUEST_TIMEOUT";
 }
 
 function problemOf(code: string | undefined): HttpProblem {

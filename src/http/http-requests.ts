@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One HTTP request from its arrival to its line in the log, whether fastify or an upgrade answers it.
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { TLSSocket } from "node:tls";
 import type { Histogram } from "prom-client";
 import { logOutcome } from "../lib/log-outcome.js";
 import type { Log } from "../lib/log.js";
@@ -33,7 +34,9 @@ export class HttpRequest {
   problem: HttpProblem | undefined;
 
   constructor(request: IncomingMessage, proxies: TrustedProxies, ids: RequestIds) {
-    const { clientAddress, scheme, host } = proxies.read(request.socket.remoteAddress, request.headers);
+    const { remoteAddress } = request.socket;
+    const ownScheme = request.socket instanceof TLSSocket ? "https" : "http";
+    const { clientAddress, scheme, host } = proxies.read({ address: remoteAddress, scheme: ownScheme }, request.headers);
     this.method = request.method ?? "";
     this.requestId = requestIdFrom(firstOf(request.headers, ids.headers), ids.prefix);
     this.clientAddress = clientAddress;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FastifyInstance } from "fastify";
 import type { IncomingMessage, RequestListener, Server } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { waitAtMost } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
@@ -13,6 +14,7 @@ import { createHttpListener } from "./http-listener.js";
 import type { ProblemBody } from "./http-problem.js";
 import type { HttpRequests } from "./http-requests.js";
 import type { Route } from "./routes.js";
+import type { HttpTls } from "./tls-server.js";
 
 /** Who answers upgrades. Without one they are answered like any other request. */
 export interface Upgrades {
@@ -34,6 +36,8 @@ export interface HttpServerOptions {
   readonly headers: Readonly<Record<string, string>>;
   readonly maxBodyBytes: number;
   readonly upgrades?: Upgrades;
+  /** Undefined: it speaks in the clear. */
+  readonly tls?: HttpTls | undefined;
   readonly log: Log;
   /** From a request's first byte to its last, if not as usual; milliseconds. */
   readonly requestMs?: number | undefined;
@@ -49,6 +53,7 @@ export class HttpServer implements Part {
   readonly #options: HttpServerOptions;
   #server: Server | undefined;
   #app: FastifyInstance | undefined;
+  readonly #connections = new Set<Socket>();
   #stopping: Promise<void> | undefined;
 
   constructor(options: HttpServerOptions) {
@@ -72,6 +77,10 @@ export class HttpServer implements Part {
     await this.#app.ready();
     const server = this.#app.server;
     this.#server = server;
+    server.on("connection", (socket: Socket) => {
+      this.#connections.add(socket);
+      socket.once("close", () => this.#connections.delete(socket));
+    });
     if (upgrades) server.on("upgrade", (request, socket, head) => upgrades.handle(request, socket, head));
     await listen(server, { name, at, log });
   }
@@ -87,9 +96,9 @@ export class HttpServer implements Part {
     if (!server?.listening) return;
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     await this.#answerTheRest();
-    server.closeAllConnections();
-    // The server no longer knows the connections that were upgraded, but waits for their end.
     this.#options.upgrades?.destroyAll();
+    // The server waits for them, and does not know those any more that were upgraded, nor yet those amid their handshake.
+    for (const socket of this.#connections) socket.destroy();
     await closed;
     await this.#app?.close();
   }
@@ -106,8 +115,8 @@ export class HttpServer implements Part {
   }
 
   #createServer(answer: RequestListener): Server {
-    const { requests, headers, problemBody, requestMs = HTTP_REQUEST_MS } = this.#options;
-    const options = { headers, problemBody, requestMs, keepAliveMs: HTTP_KEEP_ALIVE_MS };
+    const { requests, headers, problemBody, tls, requestMs = HTTP_REQUEST_MS } = this.#options;
+    const options = { headers, problemBody, requestMs, keepAliveMs: HTTP_KEEP_ALIVE_MS, tls };
     return createHttpListener(options, (request, response) => {
       const known = requests.of(request);
       for (const [name, id] of Object.entries(requests.idHeaders(known))) response.setHeader(name, id);

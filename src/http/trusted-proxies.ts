@@ -13,6 +13,13 @@ export interface Forwarded {
   readonly host: string;
 }
 
+/** Who has sent a request to us, and how. */
+export interface Peer {
+  /** Undefined where the connection is gone. */
+  readonly address: string | undefined;
+  readonly scheme: "http" | "https";
+}
+
 const HOST = /^(?:\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::[0-9]{1,5})?$/i;
 const MAPPED_IPV4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
@@ -34,15 +41,15 @@ export class TrustedProxies {
   }
 
   /** What is to be believed of a request that `peer` has sent. */
-  read(peer: string | undefined, headers: IncomingHttpHeaders): Forwarded {
-    const address = plainAddress(peer?.split("%", 1)[0] ?? "") ?? "";
+  read(peer: Peer, headers: IncomingHttpHeaders): Forwarded {
+    const address = plainAddress(peer.address?.split("%", 1)[0] ?? "") ?? "";
     const host = headers.host ?? "";
-    if (!this.#trusts(address)) return { clientAddress: address, scheme: "http", host };
+    if (!this.#trusts(address)) return { clientAddress: address, scheme: peer.scheme, host };
     const proto = lastOf(headers["x-forwarded-proto"])?.toLowerCase();
     const forwardedHost = lastOf(headers["x-forwarded-host"]);
     return {
       clientAddress: this.#clientBehind(address, headers["x-forwarded-for"]),
-      scheme: proto === "https" ? "https" : "http",
+      scheme: proto === "https" || proto === "http" ? proto : peer.scheme,
       host: forwardedHost !== undefined && isHost(forwardedHost) ? forwardedHost : host,
     };
   }

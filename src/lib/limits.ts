@@ -113,6 +113,12 @@ export const MAX_TUNNEL_HEADER_BYTES = 4_096;
 export const TUNNEL_KEEPALIVE_MS = 8_000;
 /** How long the last bytes of one side may take to the other. */
 export const TUNNEL_LAST_BYTES_MS = 1_000;
+/** A display's socket reads as much at a time while pictures flow, and as little while not. */
+export const BIG_READ_BYTES = 256 * 1024;
+export const SMALL_READ_BYTES = 64 * 1024;
+/** What Nova's column holds of a path behind a display's port, and what the answer to its CONNECT may say before the display does. */
+export const MAX_ACCESS_PATH_LENGTH = 255;
+export const MAX_CONNECT_ANSWER_BYTES = 4_096;
 
 // The legacy store of console tokens.
 /** In the memory of one process: about 100 MiB. */
@@ -180,6 +186,14 @@ export const CLOSE_HANDSHAKE_MS = 2_000;
 export const VIEWER_BUFFER_BYTES = 256 * 1024;
 /** Waiting in the stream towards a display before its viewer is held back. */
 export const DISPLAY_BUFFER_BYTES = 256 * 1024;
+
+// TLS.
+/** How often certificate and key of a listener are looked at; what has changed counts at the second look. */
+export const TLS_FILES_INTERVAL_MS = 1_000;
+export const TLS_FILES_READ_MS = 5_000;
+export const TLS_HANDSHAKE_MS = 5_000;
+/** Under way at the same time, for each listener. */
+export const MAX_TLS_HANDSHAKES = 1_000;
 
 // Sessions.
 /** How long the end of a display waits for the hypervisor's word on the machine. */

@@ -20,7 +20,7 @@ export function parseAddress(text: string): Address | undefined {
   return host === undefined || port > 65_535 ? undefined : { host, port };
 }
 
-/** The address of a setting that `loopbackAddress` has checked. */
+/** The address of a setting that `anyAddress` has checked. */
 export function requireAddress(text: string): Address {
   const address = parseAddress(text);
   if (!address) throw new Error(`${text} is not an address`);
@@ -39,13 +39,22 @@ export function isLoopback(host: string): boolean {
   return family !== 0 && loopback.check(host, family === 6 ? "ipv6" : "ipv4");
 }
 
-/** A setting of the form host:port that must be on loopback, since nothing here encrypts yet. */
+/** What is said of an address that would be reached in the clear. */
+export const LOOPBACK_ONLY =
+  "must be a loopback address (127.0.0.0/8, ::1 or localhost): without TLS nothing is sent beyond this machine";
+
+/** Whether a setting stays on this machine; what is no address is left to others. */
+export function staysOnLoopback(text: string): boolean {
+  const address = parseAddress(text);
+  return address === undefined || isLoopback(address.host);
+}
+
+/** A setting of the form host:port. */
+export function anyAddress(): z.ZodString {
+  return z.string().refine((text) => parseAddress(text) !== undefined, "must be host:port, for example 127.0.0.1:50051");
+}
+
+/** The same for what does not encrypt, which must be on loopback. */
 export function loopbackAddress(): z.ZodString {
-  return z
-    .string()
-    .refine((text) => parseAddress(text) !== undefined, "must be host:port, for example 127.0.0.1:50051")
-    .refine((text) => {
-      const address = parseAddress(text);
-      return address === undefined || isLoopback(address.host);
-    }, "must be a loopback address (127.0.0.0/8, ::1 or localhost): without TLS nothing is sent beyond this machine");
+  return anyAddress().refine(staysOnLoopback, LOOPBACK_ONLY);
 }

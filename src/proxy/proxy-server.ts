@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The entrance for browsers: the page, its sessions and their WebSockets, over HTTP/1.1 in the clear. It knows neither
-// what a session is stored in nor what a display speaks.
+// The entrance for browsers: the page, its sessions and their WebSockets, over HTTP/1.1, with TLS or without. It knows
+// neither what a session is stored in nor what a display speaks.
 import type { Redeeming, RefusalNotes, TokenEntrance, ViewerSessions } from "../console/viewer.js";
 import { HttpRequests } from "../http/http-requests.js";
 import { HttpServer } from "../http/http-server.js";
 import type { Route } from "../http/routes.js";
+import type { HttpTls } from "../http/tls-server.js";
 import { TrustedProxies } from "../http/trusted-proxies.js";
 import { MAX_REDEEM_BODY_BYTES } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
@@ -34,6 +35,8 @@ export interface CompatOptions {
 /** What the proxy is made from. */
 export interface ProxyServerOptions {
   readonly listen: Address;
+  /** Undefined: it speaks in the clear. */
+  readonly tls?: HttpTls | undefined;
   readonly redeeming: Redeeming;
   readonly sessions: ViewerSessions;
   /** Undefined where they are not (console.compat_tokens). */
@@ -66,7 +69,7 @@ const REQUEST_IDS = { headers: [REQUEST_ID_HEADER], prefix: "" };
  * DRAINING, lets requests that run finish, and cuts whatever is left: it always ends.
  */
 export function createProxyServer(options: ProxyServerOptions): HttpServer {
-  const { listen, log, metrics, redeeming, sessions, refusals, readiness, runViewer, webSockets } = options;
+  const { listen, tls, log, metrics, redeeming, sessions, refusals, readiness, runViewer, webSockets } = options;
   const { allowedOrigins, frameAncestors, trustedProxies, requestMs, finishMs } = options;
   const proxies = new TrustedProxies(trustedProxies);
   const seconds = metrics.proxySeconds;
@@ -80,6 +83,7 @@ export function createProxyServer(options: ProxyServerOptions): HttpServer {
   const server: HttpServer = new HttpServer({
     name: "proxy",
     listen,
+    tls,
     routes: () => routesOf(options, handlers),
     requests,
     problemBody,

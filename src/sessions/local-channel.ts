@@ -25,6 +25,7 @@ export class LocalChannel {
   #uncountedToViewer = 0;
   #lastInput: number | undefined;
   #changed = false;
+  #needsAgent = true;
   #closing: Closing | undefined;
 
   constructor(opened: OpenedChannel, clock: Clock) {
@@ -43,6 +44,16 @@ export class LocalChannel {
   /** True once the viewer is to be told why the channel closes. */
   get isClosing(): boolean {
     return this.#closing !== undefined;
+  }
+
+  /** True while it ends with its host's agent: until its display is open, and after that where the agent carries it. */
+  get needsAgent(): boolean {
+    return this.#needsAgent;
+  }
+
+  /** Its display is open and goes on without the agent. */
+  outlivesAgent(): void {
+    this.#needsAgent = false;
   }
 
   /** Notes which channel of the session it is. */

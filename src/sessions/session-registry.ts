@@ -158,9 +158,9 @@ export class SessionRegistry implements Part {
     this.#closeWhere(left, "INSTANCE_MOVED");
   }
 
-  /** The agent of a host is gone, and the displays with it. */
+  /** The agent of a host is gone, and the displays that it carries with it. */
   closeHost(host: string): void {
-    this.#closeWhere((channel) => channel.host === host, "AGENT_GONE");
+    this.#closeWhere((channel) => channel.host === host && channel.needsAgent, "AGENT_GONE");
   }
 
   /** This controller stops: what is open closes, and so does what was being let in as soon as it is. */

@@ -26,6 +26,8 @@ export interface ControllerMetrics {
   readonly firstByteSeconds: Histogram;
   readonly watches: Gauge;
   readonly instanceWatches: Gauge;
+  readonly tlsCertificateExpiry: Gauge<"listener">;
+  readonly tlsReloadFailures: Counter<"listener">;
   readonly consoleauthChecks: Counter<"result">;
   readonly consoleauthWriteFailures: Counter<"operation">;
 }
@@ -116,6 +118,16 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
     ),
     watches: gauge("watches_open", "Calls that are watching sessions."),
     instanceWatches: gauge("instance_watches_open", "Calls that are watching instances."),
+    tlsCertificateExpiry: gauge(
+      "tls_certificate_expiry_timestamp_seconds",
+      "When the certificate of a listener expires, in seconds since 1970, by listener.",
+      ["listener"],
+    ),
+    tlsReloadFailures: counter(
+      "tls_reload_failures_total",
+      "New certificates that were no good, so that the one before stayed in effect, by listener.",
+      ["listener"],
+    ),
     consoleauthChecks: counter(
       "consoleauth_checks_total",
       "Tokens that the legacy store was asked for, by result: legacy-only (the database did not know it), both, stale (legacy only, and of no use any more), miss, failed.",

@@ -16,7 +16,7 @@ export interface AuthorizationRequest {
   readonly consoleType: string;
   /** Name of the host whose agent gave the endpoint; the instance must still be there. */
   readonly agentHost: string;
-  /** The host's address for displays, as the agent's settings have it: Nova's column, which nobody dials here. */
+  /** The host's address for displays, as the agent's settings have it. It and the path are for native proxies. */
   readonly host: string;
   readonly port?: number | undefined;
   readonly tlsPort?: number | undefined;

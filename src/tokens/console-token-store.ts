@@ -10,7 +10,7 @@ import { hashToken } from "./token.js";
 export interface ConsoleTarget {
   readonly instanceUuid: string;
   readonly consoleType: string;
-  /** The host's address for displays; Nova's column, which nobody dials here. */
+  /** The host's address for displays, for native proxies: our own asks the agent anew. */
   readonly host: string;
   readonly port: number | undefined;
   readonly tlsPort: number | undefined;

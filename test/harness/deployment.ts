@@ -259,12 +259,13 @@ export class Deployment {
 
   #createController(overrides: Settings = {}): ChildProgram {
     const page = overrides["console"]?.["compat_tokens"] === true ? "spice_auto.html" : "console";
+    const scheme = overrides["proxy"]?.["cert"] === undefined ? "http" : "https";
     const settings = {
       api: { listen: this.api },
       agents: { listen: this.agents, tunnel_listen: this.tunnel },
       proxy: { listen: this.proxy },
       gateway: { listen: this.gateway },
-      spice: { html5proxy_base_url: `http://${this.proxy}/${page}` },
+      spice: { html5proxy_base_url: `${scheme}://${this.proxy}/${page}` },
       // Tests open more consoles of one machine within a minute than people do.
       sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
       telemetry: { listen: this.telemetry },

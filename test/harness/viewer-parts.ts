@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PassThrough } from "node:stream";
-import type { Duplex } from "node:stream";
 import type { AgentLink } from "../../src/agents/agent-link.js";
 import { AuditLog } from "../../src/audit/audit-log.js";
 import { RefusalRecorder } from "../../src/audit/refusal-recorder.js";
@@ -15,7 +14,7 @@ import { ProvenSessions } from "../../src/console/viewer-sessions.js";
 import type { OpenedSession, PresentedUrl, ViewerChannel, ViewerContext } from "../../src/console/viewer.js";
 import type { LegacyTokens } from "../../src/consoleauth/console-auth.js";
 import { NO_LEGACY_TOKENS } from "../../src/consoleauth/console-auth.js";
-import type { DisplayTarget } from "../../src/displays/display.js";
+import type { Display, DisplayTarget } from "../../src/displays/display.js";
 import type { InstanceRegistry } from "../../src/instances/instance-registry.js";
 import type { Clock } from "../../src/lib/clock.js";
 import { systemClock } from "../../src/lib/clock.js";
@@ -89,6 +88,8 @@ export class ViewerParts {
   readonly log = new FakeLog();
   readonly agents = new FakeAgents();
   readonly opened: DisplayTarget[] = [];
+  /** Whether displays end with their host's agent. */
+  displaysNeedAgent = true;
   readonly instances: InstanceRegistry;
   readonly registry: SessionRegistry;
   readonly sessions: SessionStore;
@@ -129,10 +130,11 @@ export class ViewerParts {
     const drain = new ViewerDrain(registry, graceMs);
     const tokens = new ConsoleTokenStore(database);
     const displays = {
-      open: (target: DisplayTarget): Promise<Duplex> => {
+      open: (target: DisplayTarget): Promise<Display> => {
         this.opened.push(target);
-        return Promise.resolve(new PassThrough());
+        return Promise.resolve({ stream: new PassThrough(), needsAgent: this.displaysNeedAgent });
       },
+      requireReachable: () => undefined,
     };
     const places = new ControllerPlaces({ most: maxPerController, registry, clock });
     const beginnings = new SessionBeginnings(database, rules);

@@ -3,6 +3,7 @@ import { expect } from "chai";
 import type { OpenedSession } from "../../../src/console/viewer.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
 import { SESSION_SYNC_MS, WHY_ENDED_MS } from "../../../src/lib/limits.js";
+import { MAIN_CHANNEL } from "../../../src/sessions/local-channel.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
 import { ACTOR, authorize, domainOf, TestAgent, uuidOf } from "../../harness/inventory.js";
 import { rejectionOf } from "../../harness/rejection.js";
@@ -267,6 +268,16 @@ describe("Sessions of viewers", () => {
     expect(await within("the word", told)).to.deep.equal({ reason: "AGENT_GONE", code: 4008 });
     await parts.registry.sync();
     expect(await storedSession(db, begun.session)).to.deep.include({ end_reason: null, open_channels: 0, empty: true });
+  });
+
+  it("keeps a channel whose display goes on without the agent, once that is open", async () => {
+    parts.displaysNeedAgent = false;
+    const [opened, opening] = [await parts.channel(await begin()), await parts.channel(await begin())];
+    await opened.channel.connect({ type: MAIN_CHANNEL, number: 0, connectionId: 0 });
+    parts.agents.lose("a");
+    expect(await within("the word", opening.told)).to.deep.equal({ reason: "AGENT_GONE", code: 4008 });
+    parts.registry.endSession(opened.channel.session.sessionId, "TERMINATED");
+    expect(await within("the word", opened.told)).to.include({ reason: "TERMINATED" });
   });
 
   it("says DISPLAY_CLOSED when nobody knows better for three seconds, AGENT_GONE without an agent", async () => {

@@ -51,6 +51,7 @@ const ENDPOINT: SpiceEndpoint = {
   listen: ListenKind.LISTEN_KIND_ADDRESS,
   port: 5900,
   tlsPort: 5901,
+  internalAccessPath: "",
 };
 
 /** A deployment with one pair of settings, and what most groups do in it. */

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { CHANNEL_TYPES, controllerSchema, loadControllerConfig } from "../../../src/config/controller-config.js";
 import { listSettings } from "../../../src/config/load-config.js";
 import { channelTypeName } from "../../../src/sessions/channel-type.js";
+import { TestAuthority } from "../../harness/certificates.js";
 
 const load = (env: Record<string, string>): unknown => loadControllerConfig({ env });
 
@@ -11,6 +14,67 @@ describe("loadControllerConfig", () => {
     for (const name of ["SPICEGATE_API__LISTEN", "SPICEGATE_AGENTS__LISTEN", "SPICEGATE_TELEMETRY__LISTEN"]) {
       expect(() => load({ [name]: "0.0.0.0:1" }), name).to.throw("must be a loopback address");
     }
+  });
+
+  describe("with TLS for browsers", () => {
+    const authority = new TestAuthority();
+    const { certFile, keyFile, cert, key } = authority.issue();
+    after(() => authority.remove());
+
+    const name = (setting: string): string => `SPICEGATE_PROXY__${setting.toUpperCase()}`;
+    const listen = { [name("listen")]: "0.0.0.0:6082" };
+    const files = { [name("cert")]: certFile, [name("key")]: keyFile };
+
+    it("lets the proxy listen beyond loopback, and hands out https", () => {
+      expect(() => load(listen)).to.throw("proxy.listen: must be a loopback address");
+      expect(() => load({ SPICEGATE_SPICE__HTML5PROXY_HOST: "0.0.0.0" })).to.throw(
+        "spice.html5proxy_host (proxy.listen)",
+      );
+      const config = load({ ...listen, ...files });
+      expect(config).to.have.nested.property("proxy.listen", "0.0.0.0:6082");
+      expect(config).to.have.nested.property("spice.html5proxy_base_url", "https://127.0.0.1:6082/console");
+      expect(load({})).to.have.nested.property("spice.html5proxy_base_url", "http://127.0.0.1:6082/console");
+    });
+
+    it("takes the key from the certificate's file where it has none of its own, and Nova's names", () => {
+      const both = join(authority.folder, "self.pem");
+      writeFileSync(both, key + cert);
+      load({ SPICEGATE_DEFAULT__CERT: both });
+      load({ SPICEGATE_DEFAULT__CERT: certFile, SPICEGATE_DEFAULT__KEY: keyFile });
+    });
+
+    it("says what is wrong with the files before anything starts", () => {
+      expect(() => load({ ...files, [name("key")]: "/missing" })).to.throw(/proxy\.cert: ENOENT.*\/missing/);
+      const other = authority.issue().keyFile;
+      expect(() => load({ ...files, [name("key")]: other })).to.throw("hold no certificate with its key");
+      expect(() => load({ [name("cert")]: certFile })).to.throw("proxy.cert: ");
+      expect(() => load({ [name("key")]: keyFile })).to.throw("proxy.key: needs proxy.cert");
+    });
+
+    it("speaks nothing older than TLS 1.2, and knows the ciphers", () => {
+      expect(() => load({ SPICEGATE_CONSOLE__SSL_MINIMUM_VERSION: "tlsv1_1" })).to.throw("console.ssl_minimum_version");
+      expect(() => load({ SPICEGATE_CONSOLE__SSL_CIPHERS: "NONE-SUCH" })).to.throw(
+        "console.ssl_ciphers: must be a list",
+      );
+      load({ SPICEGATE_CONSOLE__SSL_MINIMUM_VERSION: "tlsv1_3", SPICEGATE_CONSOLE__SSL_CIPHERS: "HIGH:!aNULL" });
+    });
+
+    it("reads the authorities of displays", () => {
+      const file = "SPICEGATE_DISPLAYS__CA_FILE";
+      expect(load({ [file]: authority.certFile })).to.have.nested.property("displays.ca", authority.cert);
+      expect(load({})).to.have.nested.property("displays.ca", undefined);
+      expect(() => load({ [file]: "/missing" })).to.throw("displays.ca_file: ENOENT");
+      expect(() => load({ [file]: keyFile })).to.throw("holds no certificate in PEM form");
+    });
+  });
+
+  it("takes a way and a subject for single hosts", () => {
+    const hosts = (text: string): unknown => load({ SPICEGATE_DISPLAYS__HOSTS: text });
+    const one = { data_path: "direct", subject: "O=Example,CN=h1" };
+    expect(hosts(JSON.stringify({ h1: one }))).to.have.deep.nested.property("displays.hosts", { h1: one });
+    expect(() => hosts("{ h1: { data_path: tunnel } }")).to.throw("displays.hosts.h1.data_path");
+    expect(() => hosts("{ h1: { subject: h1 } }")).to.throw("must be a subject such as");
+    expect(() => hosts("{ h1: { ca: x } }")).to.throw("displays.hosts.h1.ca: no such setting");
   });
 
   it("refuses a database beyond loopback unless the URL says how it is reached", () => {

@@ -9,9 +9,10 @@ import { AgentLink } from "../../../src/agents/agent-link.js";
 import { AgentRouter } from "../../../src/agents/agent-router.js";
 import { GetSpiceConsole } from "../../../src/console/get-spice-console.js";
 import { InstanceAccess } from "../../../src/console/instance-access.js";
+import type { Displays } from "../../../src/displays/display.js";
 import type { Instance, InstanceFault } from "../../../src/instances/instance.js";
 import { silentLog } from "../../../src/lib/log.js";
-import { reasonOf } from "../../../src/lib/service-error.js";
+import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
 import type { Role } from "../../../src/rpc/caller.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -22,7 +23,13 @@ import { rejectionOf } from "../../harness/rejection.js";
 
 const UUID = "00000000-0000-4000-8000-000000000001";
 const EXPIRES = new Date("2030-01-01T00:00:00Z");
-const ENDPOINT: SpiceEndpoint = { host: "10.0.0.1", listen: ListenKind.LISTEN_KIND_NONE, port: 0, tlsPort: 5901 };
+const ENDPOINT: SpiceEndpoint = {
+  host: "10.0.0.1",
+  listen: ListenKind.LISTEN_KIND_NONE,
+  port: 0,
+  tlsPort: 5901,
+  internalAccessPath: "",
+};
 
 const INSTANCE = anInstance({ uuid: UUID, name: "one" });
 
@@ -36,6 +43,8 @@ class World {
   remainingMs = 60_000;
   /** What the agent answers; undefined: nothing. */
   answer: SpiceEndpoint | Failure | undefined = ENDPOINT;
+  /** Runs when it is asked whether the display can be opened. */
+  onRequireReachable: Displays["requireReachable"] = () => undefined;
   /** Runs when the token is being stored. */
   onAuthorize: () => void = () => undefined;
   /** Runs when the legacy store gets the token. */
@@ -65,6 +74,7 @@ class World {
     const useCase = new GetSpiceConsole({
       access,
       agents,
+      displays: { requireReachable: (host, endpoint) => this.onRequireReachable(host, endpoint) },
       tokens: {
         authorize: (request) => {
           this.authorized.push(request);
@@ -147,6 +157,7 @@ describe("GetSpiceConsole", () => {
         host: "10.0.0.1",
         port: undefined,
         tlsPort: 5901,
+        internalAccessPath: undefined,
         accessUrlBase: "http://proxy/console",
         ttlSeconds: 600,
         actor: { subject: "alice", projectId: "p1", requestId: "req-1", clientAddress: "127.0.0.1" },
@@ -182,6 +193,27 @@ describe("GetSpiceConsole", () => {
     }
     expect(world.authorized).to.deep.equal([]);
     expect(world.faults).to.deep.equal([]);
+  });
+
+  it("refuses a display that will not be reached, stores nothing, and blames no host", async () => {
+    const asked: unknown[] = [];
+    world.onRequireReachable = (...args) => {
+      asked.push(args);
+      throw new ServiceError("NO_NETWORK_DISPLAY", "no");
+    };
+    expect(await reason()).to.equal("NO_NETWORK_DISPLAY");
+    expect(asked).to.deep.equal([["host-1", ENDPOINT]]);
+    expect(world.authorized).to.deep.equal([]);
+    expect(world.faults).to.deep.equal([]);
+    world.answer = { ...ENDPOINT, listen: ListenKind.LISTEN_KIND_ADDRESS };
+    expect((await world.ask("spice-direct")).consoleType).to.equal("spice-direct");
+  });
+
+  it("stores the path behind the display's port, and tells the legacy way", async () => {
+    world.answer = { ...ENDPOINT, internalAccessPath: "vm-1" };
+    await world.ask();
+    expect(world.authorized[0]).to.include({ internalAccessPath: "vm-1" });
+    expect(world.legacy[0]).to.include({ internalAccessPath: "vm-1" });
   });
 
   it("tells the legacy way what was issued, by the token's hash", async () => {

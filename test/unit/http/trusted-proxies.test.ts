@@ -4,6 +4,8 @@ import fc from "fast-check";
 import { isIP } from "node:net";
 import { isHost, TrustedProxies } from "../../../src/http/trusted-proxies.js";
 
+const BALANCER = { address: "10.0.0.1", scheme: "http" } as const;
+
 describe("TrustedProxies", () => {
   const proxies = new TrustedProxies(["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]);
   const headers = {
@@ -16,24 +18,24 @@ describe("TrustedProxies", () => {
   it("believes a configured balancer", () => {
     const seen = { clientAddress: "203.0.113.9", scheme: "https", host: "console.example" };
     for (const peer of ["10.1.2.3", "192.0.2.1", "::ffff:10.1.2.3", "2001:db8::7"]) {
-      expect(proxies.read(peer, headers), peer).to.deep.equal(seen);
+      expect(proxies.read({ address: peer, scheme: "http" }, headers), peer).to.deep.equal(seen);
     }
   });
 
   it("ignores the headers of anybody else", () => {
     for (const peer of ["192.0.2.2", "2001:db9::1", "127.0.0.1"]) {
-      expect(proxies.read(peer, headers), peer).to.deep.equal({
+      expect(proxies.read({ address: peer, scheme: "http" }, headers), peer).to.deep.equal({
         clientAddress: peer,
         scheme: "http",
         host: "inner:6082",
       });
     }
-    expect(proxies.read(undefined, headers).clientAddress).to.equal("");
-    expect(new TrustedProxies([]).read("10.1.2.3", headers).host).to.equal("inner:6082");
+    expect(proxies.read({ address: undefined, scheme: "http" }, headers).clientAddress).to.equal("");
+    expect(new TrustedProxies([]).read({ address: "10.1.2.3", scheme: "http" }, headers).host).to.equal("inner:6082");
   });
 
   it("takes the rightmost address that is no proxy, since all before it may be invented", () => {
-    const client = (list: string): string => proxies.read("10.0.0.1", { "x-forwarded-for": list }).clientAddress;
+    const client = (list: string): string => proxies.read(BALANCER, { "x-forwarded-for": list }).clientAddress;
     expect(client("1.1.1.1, 203.0.113.9, 10.0.0.2")).to.equal("203.0.113.9");
     expect(client("10.0.0.3,10.0.0.2")).to.equal("10.0.0.3");
     expect(client("203.0.113.9:4711")).to.equal("203.0.113.9");
@@ -41,7 +43,7 @@ describe("TrustedProxies", () => {
   });
 
   it("stops at a malformed address", () => {
-    const client = (list: string): string => proxies.read("10.0.0.1", { "x-forwarded-for": list }).clientAddress;
+    const client = (list: string): string => proxies.read(BALANCER, { "x-forwarded-for": list }).clientAddress;
     for (const list of ["", "unknown", "203.0.113.9, ", "203.0.113.9, x", "fe80::1%eth0", "1.2.3"]) {
       expect(client(list), list).to.equal("10.0.0.1");
     }
@@ -49,13 +51,22 @@ describe("TrustedProxies", () => {
   });
 
   it("believes the nearest proxy's scheme and host, and no malformed ones", () => {
-    const read = (more: Record<string, string>) => proxies.read("10.0.0.1", { host: "inner", ...more });
+    const read = (more: Record<string, string>) => proxies.read(BALANCER, { host: "inner", ...more });
     expect(read({ "x-forwarded-proto": "http, HTTPS" }).scheme).to.equal("https");
     expect(read({ "x-forwarded-proto": "https, http" }).scheme).to.equal("http");
     expect(read({ "x-forwarded-proto": "javascript" }).scheme).to.equal("http");
     expect(read({ "x-forwarded-host": "evil.example, console.example" }).host).to.equal("console.example");
     expect(read({ "x-forwarded-host": "console.example/path" }).host).to.equal("inner");
     expect(read({}).host).to.equal("inner");
+  });
+
+  it("takes the connection's own scheme where no balancer says another", () => {
+    const read = (address: string, proto: Record<string, string>): string =>
+      proxies.read({ address, scheme: "https" }, proto).scheme;
+    expect(read("192.0.2.2", { "x-forwarded-proto": "http" })).to.equal("https");
+    expect(read("10.0.0.1", {})).to.equal("https");
+    expect(read("10.0.0.1", { "x-forwarded-proto": "javascript" })).to.equal("https");
+    expect(read("10.0.0.1", { "x-forwarded-proto": "http" })).to.equal("http");
   });
 
   it("gives an address or nothing, whatever the headers say", () => {
@@ -66,7 +77,7 @@ describe("TrustedProxies", () => {
     );
     fc.assert(
       fc.property(text, text, text, (forwardedFor, proto, host) => {
-        const seen = proxies.read("10.0.0.1", {
+        const seen = proxies.read(BALANCER, {
           "x-forwarded-for": forwardedFor,
           "x-forwarded-proto": proto,
           "x-forwarded-host": host,

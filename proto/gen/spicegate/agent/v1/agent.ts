@@ -466,12 +466,12 @@ export interface GetSpiceEndpoint {
   instanceUuid: string;
 }
 
-/** SpiceEndpoint is where a display is. */
+/**
+ * SpiceEndpoint is where a display is. Native proxies dial it; so does the controller itself where its setting
+ * displays.data_path says "direct" for the host. Otherwise the agent opens the display and brings it: OpenDisplay.
+ */
 export interface SpiceEndpoint {
-  /**
-   * The host's address for displays (the agent's spice.server_proxyclient_address), not the XML's. It is what Nova's
-   * proxies dial; here the agent opens the display and brings it: OpenDisplay.
-   */
+  /** The host's address for displays (the agent's spice.server_proxyclient_address), not the XML's. */
   host: string;
   /** How it listens. */
   listen: ListenKind;
@@ -479,6 +479,12 @@ export interface SpiceEndpoint {
   port: number;
   /** The TLS port; 0 = none. */
   tlsPort: number;
+  /**
+   * What lies behind that port, where it is not the display itself; empty = the display. Whoever dials the port then
+   * sends "CONNECT <internal_access_path> HTTP/1.1" and an empty line, and the display's bytes follow the answer's empty
+   * line where its status is 200. At most 255 printable ASCII characters, no spaces. Displays of libvirt have none.
+   */
+  internalAccessPath: string;
 }
 
 /**
@@ -2224,7 +2230,7 @@ export const GetSpiceEndpoint: MessageFns<GetSpiceEndpoint> = {
 };
 
 function createBaseSpiceEndpoint(): SpiceEndpoint {
-  return { host: "", listen: 0, port: 0, tlsPort: 0 };
+  return { host: "", listen: 0, port: 0, tlsPort: 0, internalAccessPath: "" };
 }
 
 export const SpiceEndpoint: MessageFns<SpiceEndpoint> = {
@@ -2240,6 +2246,9 @@ export const SpiceEndpoint: MessageFns<SpiceEndpoint> = {
     }
     if (message.tlsPort !== 0) {
       writer.uint32(32).uint32(message.tlsPort);
+    }
+    if (message.internalAccessPath !== "") {
+      writer.uint32(42).string(message.internalAccessPath);
     }
     return writer;
   },
@@ -2289,6 +2298,14 @@ export const SpiceEndpoint: MessageFns<SpiceEndpoint> = {
             message.tlsPort = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.internalAccessPath = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2310,6 +2327,7 @@ export const SpiceEndpoint: MessageFns<SpiceEndpoint> = {
     message.listen = object.listen ?? 0;
     message.port = object.port ?? 0;
     message.tlsPort = object.tlsPort ?? 0;
+    message.internalAccessPath = object.internalAccessPath ?? "";
     return message;
   },
 };
