@@ -2,10 +2,8 @@
 // The data path, each part a process of its own: a fake display that no QEMU could keep up with, controller and agent as
 // shipped in front of it, and beside them two bare TCP relays in a row and Debian's websockify.
 import { randomUUID } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { stringify } from "yaml";
 import { ChildProgram } from "../../demo/child-program.js";
 import { requestConsoles } from "../../demo/console-request.js";
 import { EmbeddedPostgres } from "../../demo/embedded-postgres.js";
@@ -19,6 +17,7 @@ import { writeTestHost } from "../fakes/fake-display.js";
 import type { DisplayCounts, DisplayOptions } from "./bare/display.js";
 import type { RelayOptions } from "./bare/relay.js";
 import { BenchProcess } from "./bench-process.js";
+import { freeAddress, homeIn, productFiles } from "./product-files.js";
 import type { ViewerTarget } from "./viewer-load.js";
 import { tokenOf } from "../harness/viewer.js";
 
@@ -97,7 +96,7 @@ export class ViewerSurroundings implements Part {
       name: "websockify",
       command: "/usr/bin/websockify",
       args: [listen, `127.0.0.1:${displayPort}`],
-      home: this.#home(),
+      home: homeIn(this.#folder),
       logFile: join(this.#folder, "websockify.log"),
       ready: () => accepts(this.#websockifyPort),
     });
@@ -109,7 +108,7 @@ export class ViewerSurroundings implements Part {
     this.#api = await freeAddress();
     this.#proxy = await freeAddress();
     const controller = controllerProgram(
-      await this.#files("controller", {
+      await productFiles(this.#folder, "controller", {
         api: { listen: this.#api },
         agents: { listen: agents, tunnel_listen: tunnel },
         proxy: { listen: this.#proxy, drain_seconds: 0 },
@@ -118,37 +117,17 @@ export class ViewerSurroundings implements Part {
       }),
     );
     const agent = agentProgram(
-      await this.#files("agent", {
+      await productFiles(this.#folder, "agent", {
         agent: { host: "bench", controllers: [agents] },
         libvirt: { uri: libvirtUri },
       }),
     );
     this.#programs = [await this.#started(controller), await this.#started(agent)];
   }
-
-  async #files(
-    name: string,
-    settings: object,
-  ): Promise<{ home: string; configFile: string; logFile: string; telemetry: string }> {
-    const telemetry = await freeAddress();
-    const configFile = join(this.#folder, `${name}.yaml`);
-    writeFileSync(configFile, stringify({ ...settings, telemetry: { listen: telemetry } }), { mode: 0o600 });
-    return { home: this.#home(), configFile, logFile: join(this.#folder, `${name}.log`), telemetry };
-  }
-
-  #home(): string {
-    const home = join(this.#folder, "home");
-    mkdirSync(home, { recursive: true });
-    return home;
-  }
 }
 
 function relay(options: RelayOptions): BenchProcess<RelayOptions> {
   return new BenchProcess<RelayOptions>("./bare/relay.js", options);
-}
-
-async function freeAddress(): Promise<string> {
-  return `127.0.0.1:${await freePort()}`;
 }
 
 function accepts(port: number): Promise<boolean> {
