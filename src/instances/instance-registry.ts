@@ -5,6 +5,7 @@
 // beyond deleting them.
 
 import type { AuditActor } from "../audit/audit-log.js";
+import { Batches } from "../db/batches.js";
 import type { Querier } from "../db/connection.js";
 import { pageOf } from "../db/page-token.js";
 import type { Page, PageRequest } from "../db/page-token.js";
@@ -20,6 +21,8 @@ import {
   AGENT_DB_CONNECTIONS,
   AGENT_WAITS_MS,
   DB_RECONNECT_BACKOFF,
+  INVENTORY_DB_CONNECTIONS,
+  INVENTORY_WAITS_MS,
   LOAD_BATCH,
   MAX_WAITING_AGENTS,
   PURGE_BATCH,
@@ -67,6 +70,7 @@ export interface InstanceRegistryOptions extends OwnershipRules {
 const FIRST_UUID = "00000000-0000-0000-0000-000000000000";
 const MOST_BIGINT = 2n ** 63n - 1n;
 const AGENTS_SHARE = { slots: AGENT_DB_CONNECTIONS, waiting: MAX_WAITING_AGENTS, waitMs: AGENT_WAITS_MS };
+const INVENTORIES_SHARE = { ...AGENTS_SHARE, slots: INVENTORY_DB_CONNECTIONS, waitMs: INVENTORY_WAITS_MS };
 
 /** Instances and hosts. All methods that return promises fail with DATABASE_UNAVAILABLE while Postgres is away. */
 export class InstanceRegistry implements Part {
@@ -77,8 +81,11 @@ export class InstanceRegistry implements Part {
   readonly #hosts: HostStore;
   readonly #reports: ReportStore;
   readonly #faults: FaultRecorder;
-  /** Agents may all come at once, for example after a restart; callers still find a connection. */
+  /** Agents may all come at once, for example after a restart: then they share statements, and callers still find a connection. */
+  readonly #greetings: Batches<HostHello, HostStream>;
   readonly #agentsShare: DatabaseShare;
+  /** Whole inventories take long: an agent that joins, or a machine that stops, does not wait behind thousands of them. */
+  readonly #inventoriesShare: DatabaseShare;
   readonly #stopping = new AbortController();
   readonly #listeners = new Set<(change: InstanceChange) => void>();
   #unsubscribe: () => void = () => undefined;
@@ -94,6 +101,10 @@ export class InstanceRegistry implements Part {
     this.#reports = new ReportStore(database, options);
     this.#faults = new FaultRecorder(database, log);
     this.#agentsShare = new DatabaseShare(database, AGENTS_SHARE, clock);
+    this.#greetings = new Batches((hellos) =>
+      this.#agentsShare.run(() => this.#hosts.welcome(options.controllerId, hellos)),
+    );
+    this.#inventoriesShare = new DatabaseShare(database, INVENTORIES_SHARE, clock);
   }
 
   /** Fills the memory as soon as Postgres is there, and again each time it comes back. */
@@ -170,7 +181,7 @@ export class InstanceRegistry implements Part {
 
   /** Lets an agent in; from here on its host is up. A later Hello of the same host replaces the stream. */
   async welcomeHost(hello: HostHello): Promise<HostStream> {
-    const stream = await this.#agentsShare.run(() => this.#hosts.welcome(this.#options.controllerId, hello));
+    const stream = await this.#greetings.add(hello);
     this.#progress.opened(stream);
     return stream;
   }
@@ -197,7 +208,7 @@ export class InstanceRegistry implements Part {
   ): Promise<ReportOutcome> {
     checkSequence(report.sequence);
     const { host, generation } = stream;
-    const result = await this.#agentsShare.run(() =>
+    const result = await this.#inventoriesShare.run(() =>
       this.#reports.applySnapshot({ ...report, host, generation }, this.#memory.onHost(host)),
     );
     if (result.outcome !== "superseded") this.#progress.completed(stream);

@@ -47,6 +47,17 @@ describe("Reports of agents", () => {
       expect(back.stream.generation).to.equal(3n);
       expect(await back.snapshot([domainOf(VM)])).to.equal("applied");
     });
+
+    it("lets in each of many that come at once, those of one host one after the other", async () => {
+      const hellos = Array.from({ length: 200 }, (_, index) => helloOf(`crowd-${index % 150}`, String(index)));
+      const streams = await Promise.all(hellos.map((hello) => registry.welcomeHost(hello)));
+      expect(streams.map(({ host }) => host)).to.deep.equal(hellos.map(({ host }) => host));
+      for (const second of streams.slice(150)) {
+        const first = streams.find(({ host }) => host === second.host)!;
+        expect(second.generation).to.equal(first.generation + 1n);
+        expect(second.streamId > first.streamId, "the later one has the newer stream").to.equal(true);
+      }
+    });
   });
 
   describe("snapshots", () => {
