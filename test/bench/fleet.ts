@@ -40,6 +40,11 @@ export class Fleet implements Part {
     return this.#size;
   }
 
+  /** The pids of its processes. */
+  get pids(): readonly number[] {
+    return this.#processes.map(({ pid }) => pid);
+  }
+
   async start(): Promise<void> {
     await Promise.all(this.#processes.map((one) => one.start()));
   }
