@@ -3,6 +3,8 @@ import type { FirstByte } from "./first-byte.js";
 import type { LoadResult } from "./load.js";
 import type { ProcessName, Round, Series } from "./measurement.js";
 import { middle, ratio } from "./measurement.js";
+import type { ScaleFindings } from "./scale-measurement.js";
+import { judgeScale } from "./scale-report.js";
 import type { DataPath, Transfer } from "./viewer-measurement.js";
 import { rateOf, rateRatio } from "./viewer-measurement.js";
 
@@ -20,6 +22,7 @@ export interface Findings {
   readonly bareLoaded: Memory;
   readonly firstByte: FirstByte;
   readonly dataPath: DataPath;
+  readonly scale: ScaleFindings;
 }
 
 /** The product and the bare path under the same load. */
@@ -85,6 +88,7 @@ export function judge(findings: Findings): Verdict[] {
       found: `${findings.dataPath.kibPerChannel.toFixed(0)} KiB`,
       kept: findings.dataPath.kibPerChannel <= MOST_KIB_PER_CHANNEL,
     },
+    ...judgeScale(findings.scale),
   ];
 }
 

@@ -6,6 +6,7 @@ import type { Cells } from "./markdown-table.js";
 import { markdownTable } from "./markdown-table.js";
 import type { Round, Series } from "./measurement.js";
 import { middle, PROCESSES, ratio } from "./measurement.js";
+import { scaleTable } from "./scale-report.js";
 import type { DataPath } from "./viewer-measurement.js";
 import { rateOf } from "./viewer-measurement.js";
 
@@ -26,6 +27,8 @@ export function tables(findings: Findings): string {
     openingTable(findings.firstByte),
     "## Data path",
     transferTable(findings.dataPath),
+    "## Many hosts",
+    scaleTable(findings.scale),
   ].join("\n\n");
 }
 
@@ -89,7 +92,8 @@ function openingTable({ p50, p95, serverP50, connectsPerSecond, serverPerSecond,
   );
 }
 
-function transferTable({ transfers }: DataPath): string {
+/** Bytes a second of each way. */
+export function transferTable({ transfers }: DataPath): string {
   const rate = (way: string, direction: string, channels: number): string => {
     const found = transfers.find((one) => one.way === way && one.direction === direction && one.channels === channels);
     return found ? rateOf(found).toFixed(0) : "";
