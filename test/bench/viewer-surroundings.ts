@@ -80,16 +80,10 @@ export class ViewerSurroundings implements Part {
 
   /** Where a way begins; through the product with tokens for so many sessions. */
   async target(way: Way, sessions = 1): Promise<ViewerTarget> {
-    switch (way) {
-      case "tunnel": {
-        const { api, proxy } = this.#controller(way);
-        return { kind: "session", proxy, tokens: await this.#tokens(api, sessions) };
-      }
-      case "two relays":
-        return { kind: "tcp", ports: [this.#relayPort] };
-      case "websockify":
-        return { kind: "websocket", url: `ws://127.0.0.1:${this.#websockifyPort}/` };
-    }
+    if (way === "two relays") return { kind: "tcp", ports: [this.#relayPort] };
+    if (way === "websockify") return { kind: "websocket", url: `ws://127.0.0.1:${this.#websockifyPort}/` };
+    const { api, proxy } = this.#controller(way);
+    return { kind: "session", proxy, tokens: await this.#tokens(api, sessions) };
   }
 
   #controller(way: ProductWay): ProductController {

@@ -47,7 +47,11 @@ const ROWS: Readonly<Record<string, string>> = {
   "tokens long expired": `select count(*) from console_auth_tokens
     where expires < extract(epoch from now() - interval '60 s')`,
   tokens: "select count(*) from console_auth_tokens",
-  "agent streams": "select count(*) from agent_streams",
+  // Those of a controller that was killed stay for an hour, in which they mean nothing.
+  "agent streams": `select count(*) from agent_streams s join controllers k using (controller_id)
+    where k.heartbeat_at > now() - interval '20 s'`,
+  "agent streams of the long dead": `select count(*) from agent_streams s join controllers k using (controller_id)
+    where k.heartbeat_at < now() - interval '65 min'`,
   instances: "select count(*) from instances",
   "gone claims": "select count(*) from domain_claims where gone",
   "connections to Postgres": "select count(*) from pg_stat_activity where backend_type = 'client backend'",
