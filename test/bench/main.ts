@@ -39,11 +39,13 @@ async function main(progress: Progress): Promise<void> {
       return measureAll(progress);
     case "scale": {
       const scale = await findScale(progress, choice.length > 0 ? choice.map(Number) : SCALES);
-      return console.log(scaleTable(scale));
+      console.log(scaleTable(scale));
+      return;
     }
     case "path": {
       const ways = WAYS.filter((way) => choice.length === 0 || choice.includes(way));
-      return console.log(transferTable(await findDataPath(progress, ways)));
+      console.log(transferTable(await findDataPath(progress, ways)));
+      return;
     }
     default:
       throw new Error(`"${part}" is no part of the benchmark; there are scale and path`);
