@@ -6,6 +6,7 @@ import { middle, ratio } from "./measurement.js";
 import type { ScaleFindings } from "./scale-measurement.js";
 import { judgeScale } from "./scale-report.js";
 import type { DataPath, Transfer } from "./viewer-measurement.js";
+import type { Verdict } from "./verdict.js";
 import { rateOf, rateRatio } from "./viewer-measurement.js";
 
 /** The memory of each process, in MiB. */
@@ -29,14 +30,6 @@ export interface Findings {
 export interface Pair {
   readonly product: Series;
   readonly bare: Series;
-}
-
-/** What was promised, and what was found. */
-export interface Verdict {
-  readonly what: string;
-  readonly budget: string;
-  readonly found: string;
-  readonly kept: boolean;
 }
 
 const MOST_P50_RATIO = 1.3;

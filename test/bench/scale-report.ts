@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Verdict } from "./findings.js";
 import type { LoadResult } from "./load.js";
 import { markdownTable } from "./markdown-table.js";
 import type { LatencyPair, Scale, ScaleFindings } from "./scale-measurement.js";
 import { median } from "./statistics.js";
+import type { Verdict } from "./verdict.js";
 
 const MOST_KIB_PER_HOST = 64;
 

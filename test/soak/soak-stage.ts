@@ -51,6 +51,9 @@ const HOSTS = { count: 24, processes: 2, domainsEach: 3 };
 /** Short lives, so that what should end ends while one looks. */
 const SETTINGS = { consoleauth: { token_ttl: 15 }, sessions: { rejoin_time: 10 }, log: { level: "warn" } };
 
+/** Little enough for garbage to be collected often: only what is still used then shows in the heap. */
+const HEAP_MIB = 64;
+
 /** Everything that is soaked. `start` returns when all of it runs; `stop` is safe twice. */
 export class SoakStage implements Part {
   readonly postgres = new EmbeddedPostgres();
@@ -162,9 +165,10 @@ export class SoakStage implements Part {
     this.#agents.push({ name: `agent ${name}`, program, telemetry: files.telemetry });
   }
 
-  #files(name: string, settings: object): Promise<SpicegateProgramOptions> {
+  async #files(name: string, settings: object): Promise<SpicegateProgramOptions> {
     const own = name.startsWith("controller") ? SETTINGS : { log: SETTINGS.log };
-    return productFiles(this.#folder, name, { ...own, ...settings });
+    const files = await productFiles(this.#folder, name, { ...own, ...settings });
+    return { ...files, heapMiB: HEAP_MIB };
   }
 
   async #started<P extends Part>(part: P): Promise<P> {
