@@ -32,6 +32,18 @@ test: packages-test build ## All tests: unit, integration and system
 bench: packages-bench build ## Measure GetSpiceConsole beside its bare floor; writes docs/benchmarks.md
 	node dist/test/bench/main.js
 
+.PHONY: bench-load
+bench-load: packages-demo build ## Measure a controller with thousands of simulated hosts alone (HOSTS="1000 10000")
+	node dist/test/bench/main.js scale $(HOSTS)
+
+.PHONY: bench-path
+bench-path: packages-bench build ## Measure the ways of a screen's bytes alone (WAYS="tunnel websockify")
+	node dist/test/bench/main.js path $(WAYS)
+
+.PHONY: soak
+soak: packages-demo build ## An hour of load and kills; says what leaks (SOAK_MINUTES, SOAK_REPORT=file)
+	node dist/test/soak/main.js
+
 # --- building -----------------------------------------------------------------------------------------------------
 
 .PHONY: install

@@ -6,6 +6,7 @@ import type { HypervisorReport, ReportedDomain, ReportOutcome } from "../instanc
 import { CATCH_UP_MS, MAX_DOMAINS_PER_HOST, MAX_QUEUED_DOMAINS } from "../lib/limits.js";
 import type { Clock } from "../lib/clock.js";
 import type { Log } from "../lib/log.js";
+import { messageOf } from "../lib/message-of.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
 import { invalid } from "../lib/validate.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
@@ -114,9 +115,16 @@ export class AgentReports {
       }
       this.#fallBehind();
       this.#options.metrics.reports.inc({ kind, outcome: "failed" });
-      const level = reasonOf(error) === "DATABASE_UNAVAILABLE" ? "info" : "error";
-      this.#options.log[level]({ err: error, host: this.#options.stream.host, kind }, "a report was not applied");
+      this.#logFailure(kind, error);
     }
+  }
+
+  /** Without a stack where the database is away: every agent's report fails then. */
+  #logFailure(kind: ReportKind, error: unknown): void {
+    const { log, stream } = this.#options;
+    const away = reasonOf(error) === "DATABASE_UNAVAILABLE";
+    const fields = { host: stream.host, kind, ...(away ? { detail: messageOf(error) } : { err: error }) };
+    log[away ? "info" : "error"](fields, "a report was not applied");
   }
 
   #fallBehind(): void {

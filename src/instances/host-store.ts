@@ -11,15 +11,19 @@ import { readInstances, settle } from "./ownership.js";
 import type { OwnershipRules } from "./ownership.js";
 
 // One generation per (host, process): whoever comes first counts up, the same process again does not. The row of a
-// controller is its heartbeat's business; here it only must exist.
+// controller is its heartbeat's business; here it only must exist. In order of the host, as everybody locks hosts.
 const WELCOME = `
   with present as (
     insert into controllers (controller_id) values ($1::text) on conflict on constraint controllers_pkey do nothing
   ), welcomed as (
     insert into hosts as h (host, process_id, agent_version, libvirt_version, hypervisor_version,
       hypervisor_available, hypervisor_detail, spice, vnc, graphics_fd)
-    values ($2::text, $3::text, $4::text, $5::text, $6::text, $7::boolean, $8::text, $9::boolean, $10::boolean,
-      $11::boolean)
+    select host, process_id, agent_version, libvirt_version, hypervisor_version,
+      hypervisor_available, hypervisor_detail, spice, vnc, graphics_fd
+    from jsonb_to_recordset($2::jsonb) as r (host text, process_id text, agent_version text, libvirt_version text,
+      hypervisor_version text, hypervisor_available boolean, hypervisor_detail text, spice boolean, vnc boolean,
+      graphics_fd boolean)
+    order by host
     on conflict on constraint hosts_pkey do update set
       generation = case when h.process_id = excluded.process_id then h.generation else h.generation + 1 end,
       process_id = excluded.process_id, agent_version = excluded.agent_version,
@@ -28,7 +32,8 @@ const WELCOME = `
       spice = excluded.spice, vnc = excluded.vnc, graphics_fd = excluded.graphics_fd, last_seen_at = now()
     returning host, generation
   )
-  insert into agent_streams as s (host, controller_id, generation) select host, $1::text, generation from welcomed
+  insert into agent_streams as s (host, controller_id, generation)
+  select host, $1::text, generation from welcomed order by host
   on conflict on constraint agent_streams_pkey do update set
     stream_id = nextval('agent_stream_ids'), generation = excluded.generation, connected_at = now()
   returning s.host, s.stream_id as "streamId", s.generation`;
@@ -75,13 +80,28 @@ export class HostStore {
     this.#rules = rules;
   }
 
-  /** Lets an agent in: from here on its host is up. */
-  async welcome(controllerId: string, hello: HostHello): Promise<HostStream> {
-    const known = [controllerId, hello.host, hello.processId, hello.agentVersion];
-    const values = [...known, ...hypervisorValues(hello.hypervisor)];
-    const [stream] = await this.#database.query<HostStream>({ name: "hosts-welcome", text: WELCOME, values });
-    if (!stream) throw new Error("the upsert of a host returned no row");
-    return stream;
+  /**
+   * Lets agents in, in one statement: from here on their hosts are up. The streams come in the order of the hellos. Of
+   * several hellos of one host each gets a stream, the last one the newest.
+   */
+  async welcome(controllerId: string, hellos: readonly HostHello[]): Promise<readonly HostStream[]> {
+    const streams = new Map<HostHello, HostStream>();
+    for (let rest = hellos; rest.length > 0; rest = rest.filter((hello) => !streams.has(hello))) {
+      // A statement cannot touch a host twice.
+      const byHost = new Map(rest.toReversed().map((hello) => [hello.host, hello]));
+      for (const stream of await this.#welcomeOnce(controllerId, [...byHost.values()])) {
+        const hello = byHost.get(stream.host);
+        if (hello) streams.set(hello, stream);
+      }
+    }
+    return hellos.flatMap((hello) => streams.get(hello) ?? []);
+  }
+
+  async #welcomeOnce(controllerId: string, hellos: readonly HostHello[]): Promise<readonly HostStream[]> {
+    const values = [controllerId, JSON.stringify(hellos.map(helloRecord))];
+    const streams = await this.#database.query<HostStream>({ name: "hosts-welcome", text: WELCOME, values });
+    if (streams.length !== hellos.length) throw new Error("the upsert of hosts returned too few rows");
+    return streams;
   }
 
   /** Ends a stream, and lets others have what the host had in dispute. Returns the instances concerned. */
@@ -154,6 +174,21 @@ function storedHostFromRow(row: HostRow): StoredHost {
     instanceCount: row.instance_count,
     connectedControllers: row.connected_controllers,
     lastSeenAt: row.last_seen_at,
+  };
+}
+
+function helloRecord({ host, processId, agentVersion, hypervisor }: HostHello) {
+  return {
+    host,
+    process_id: processId,
+    agent_version: agentVersion,
+    libvirt_version: hypervisor.libvirtVersion,
+    hypervisor_version: hypervisor.hypervisorVersion,
+    hypervisor_available: hypervisor.available,
+    hypervisor_detail: hypervisor.detail,
+    spice: hypervisor.spice,
+    vnc: hypervisor.vnc,
+    graphics_fd: hypervisor.graphicsFd,
   };
 }
 

@@ -5,6 +5,7 @@
 // beyond deleting them.
 
 import type { AuditActor } from "../audit/audit-log.js";
+import { Batches } from "../db/batches.js";
 import type { Querier } from "../db/connection.js";
 import type { Notifications } from "../db/notifications.js";
 import { pageOf } from "../db/page-token.js";
@@ -15,7 +16,14 @@ import type { SweepTask } from "../db/sweep.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
 import type { Part } from "../lib/lifecycle.js";
-import { AGENT_DB_CONNECTIONS, AGENT_WAITS_MS, MAX_WAITING_AGENTS, PURGE_BATCH } from "../lib/limits.js";
+import {
+  AGENT_DB_CONNECTIONS,
+  AGENT_WAITS_MS,
+  INVENTORY_DB_CONNECTIONS,
+  INVENTORY_WAITS_MS,
+  MAX_WAITING_AGENTS,
+  PURGE_BATCH,
+} from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
 import { invalid } from "../lib/validate.js";
@@ -64,6 +72,7 @@ export interface InstanceRegistryOptions extends OwnershipRules {
 
 const MOST_BIGINT = 2n ** 63n - 1n;
 const AGENTS_SHARE = { slots: AGENT_DB_CONNECTIONS, waiting: MAX_WAITING_AGENTS, waitMs: AGENT_WAITS_MS };
+const INVENTORIES_SHARE = { ...AGENTS_SHARE, slots: INVENTORY_DB_CONNECTIONS, waitMs: INVENTORY_WAITS_MS };
 
 /** Instances and hosts. All methods that return promises fail with DATABASE_UNAVAILABLE while Postgres is away. */
 export class InstanceRegistry implements Part {
@@ -74,8 +83,11 @@ export class InstanceRegistry implements Part {
   readonly #hosts: HostStore;
   readonly #reports: ReportStore;
   readonly #faults: FaultRecorder;
-  /** Agents may all come at once, for example after a restart; callers still find a connection. */
+  /** Agents may all come at once, for example after a restart: then they share statements, and callers still find a connection. */
+  readonly #greetings: Batches<HostHello, HostStream>;
   readonly #agentsShare: DatabaseShare;
+  /** Whole inventories take long: an agent that joins, or a machine that stops, does not wait behind thousands of them. */
+  readonly #inventoriesShare: DatabaseShare;
   readonly #upkeep: MemoryUpkeep;
   readonly #watches: InstanceWatches;
   readonly #listeners = new Set<(change: InstanceChange) => void>();
@@ -90,6 +102,10 @@ export class InstanceRegistry implements Part {
     this.#reports = new ReportStore(database, options);
     this.#faults = new FaultRecorder(database, log);
     this.#agentsShare = new DatabaseShare(database, AGENTS_SHARE, clock);
+    this.#greetings = new Batches((hellos) =>
+      this.#agentsShare.run(() => this.#hosts.welcome(options.controllerId, hellos)),
+    );
+    this.#inventoriesShare = new DatabaseShare(database, INVENTORIES_SHARE, clock);
     this.#watches = new InstanceWatches(this.#memory);
     this.#memory.onChange((uuid, before, after) => {
       if (isMove(before, after)) this.#tell(uuid, "moved");
@@ -190,7 +206,7 @@ export class InstanceRegistry implements Part {
 
   /** Lets an agent in; from here on its host is up. A later Hello of the same host replaces the stream. */
   async welcomeHost(hello: HostHello): Promise<HostStream> {
-    const stream = await this.#agentsShare.run(() => this.#hosts.welcome(this.#options.controllerId, hello));
+    const stream = await this.#greetings.add(hello);
     this.#progress.opened(stream);
     return stream;
   }
@@ -217,7 +233,7 @@ export class InstanceRegistry implements Part {
   ): Promise<ReportOutcome> {
     checkSequence(report.sequence);
     const { host, generation } = stream;
-    const result = await this.#agentsShare.run(() =>
+    const result = await this.#inventoriesShare.run(() =>
       this.#reports.applySnapshot({ ...report, host, generation }, this.#memory.onHost(host)),
     );
     if (result.outcome !== "superseded") this.#progress.completed(stream);

@@ -61,10 +61,14 @@ export const MAX_RECONNECT_WAIT_MS = 60 * 60_000;
 export const FAILURE_LINES_PER_SECOND = 10;
 
 // The inventory.
-/** Connections to Postgres that agents may occupy all together; the others are for callers. */
-export const AGENT_DB_CONNECTIONS = 5;
+/** Connections to Postgres for what is short about agents (joining, leaving, one change); the others are for callers. */
+export const AGENT_DB_CONNECTIONS = 2;
 export const MAX_WAITING_AGENTS = 20_000;
-export const AGENT_WAITS_MS = 5_000;
+/** Less than an agent waits for its Welcome: what came later would be of no use. */
+export const AGENT_WAITS_MS = 8_000;
+/** And for whole inventories: after a start thousands wait, and none is to be thrown away and sent again. */
+export const INVENTORY_DB_CONNECTIONS = 3;
+export const INVENTORY_WAITS_MS = 120_000;
 export const CATCH_UP_MS = 1_000;
 export const INVENTORY_GRACE_MS = 15_000;
 export const UNDEFINED_GRACE_MS = 30_000;

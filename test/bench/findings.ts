@@ -3,7 +3,10 @@ import type { FirstByte } from "./first-byte.js";
 import type { LoadResult } from "./load.js";
 import type { ProcessName, Round, Series } from "./measurement.js";
 import { middle, ratio } from "./measurement.js";
+import type { ScaleFindings } from "./scale-measurement.js";
+import { judgeScale } from "./scale-report.js";
 import type { DataPath, Transfer } from "./viewer-measurement.js";
+import type { Verdict } from "./verdict.js";
 import { rateOf, rateRatio } from "./viewer-measurement.js";
 
 /** The memory of each process, in MiB. */
@@ -20,20 +23,13 @@ export interface Findings {
   readonly bareLoaded: Memory;
   readonly firstByte: FirstByte;
   readonly dataPath: DataPath;
+  readonly scale: ScaleFindings;
 }
 
 /** The product and the bare path under the same load. */
 export interface Pair {
   readonly product: Series;
   readonly bare: Series;
-}
-
-/** What was promised, and what was found. */
-export interface Verdict {
-  readonly what: string;
-  readonly budget: string;
-  readonly found: string;
-  readonly kept: boolean;
 }
 
 const MOST_P50_RATIO = 1.3;
@@ -85,6 +81,7 @@ export function judge(findings: Findings): Verdict[] {
       found: `${findings.dataPath.kibPerChannel.toFixed(0)} KiB`,
       kept: findings.dataPath.kibPerChannel <= MOST_KIB_PER_CHANNEL,
     },
+    ...judgeScale(findings.scale),
   ];
 }
 

@@ -25,6 +25,10 @@ its processors. Postgres writes each commit before it answers but does not wait 
 - **tunnel**: from a fake display through agent and controller to a WebSocket; **two relays**: two bare TCP relays in a row,
   without WebSocket; **websockify**: Debian's, one process between WebSocket and display. All load generators share the
   same processors.
+- **many hosts**: simulated ones, thousands in each of four processes that share the processors: the agent's own code over
+  hypervisors in memory, each with a connection of its own. Beside them the same controller with ten hosts, in rounds that
+  take turns. "kill -9" counts from the controller's death, after which it is started again at once; readiness waits for
+  hosts for 15 s at most. Memory for a host is the resident set's growth, its domains included, when it has settled.
 - Memory is the resident set; for Postgres that of all its processes, what they share counted once.
 
 For scale: OpenStack Nova (Zed, with MariaDB, RabbitMQ and the same libvirt) on a machine of this size answers the same

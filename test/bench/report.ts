@@ -2,12 +2,13 @@
 import type { Findings, Memory } from "./findings.js";
 import { judge, pairsOf } from "./findings.js";
 import type { FirstByte } from "./first-byte.js";
+import type { Cells } from "./markdown-table.js";
+import { markdownTable } from "./markdown-table.js";
 import type { Round, Series } from "./measurement.js";
 import { middle, PROCESSES, ratio } from "./measurement.js";
+import { scaleTable } from "./scale-report.js";
 import type { DataPath } from "./viewer-measurement.js";
 import { rateOf } from "./viewer-measurement.js";
-
-type Cells = readonly (string | number)[];
 
 /** The findings as tables in Markdown, which are as readable on a terminal. */
 export function tables(findings: Findings): string {
@@ -26,12 +27,14 @@ export function tables(findings: Findings): string {
     openingTable(findings.firstByte),
     "## Data path",
     transferTable(findings.dataPath),
+    "## Many hosts",
+    scaleTable(findings.scale),
   ].join("\n\n");
 }
 
 function budgetTable(findings: Findings): string {
   const rows = judge(findings).map(({ what, budget, found, kept }) => [what, budget, found, kept ? "kept" : "MISSED"]);
-  return table(["what", "budget", "found", ""], rows);
+  return markdownTable(["what", "budget", "found", ""], rows);
 }
 
 function latencyTable({ series, hostDown }: Findings): string {
@@ -44,7 +47,7 @@ function latencyTable({ series, hostDown }: Findings): string {
   const { count, elapsedMs, ...down } = hostDown;
   const refusals = [down.p50, down.p95, down.p99].map((value) => value.toFixed(2));
   rows.push(["refused: host is down", 1, ...refusals, ((count * 1_000) / elapsedMs).toFixed(0)]);
-  return table(["", "callers", "p50 ms", "p95 ms", "p99 ms", "a second"], rows);
+  return markdownTable(["", "callers", "p50 ms", "p95 ms", "p99 ms", "a second"], rows);
 }
 
 function ratioTable(findings: Findings): string {
@@ -53,12 +56,12 @@ function ratioTable(findings: Findings): string {
     product.subject.callers,
     ...[p50, p95, p99, perSecond, cpu].map((figure) => ratio(product, bare, figure).toFixed(2)),
   ]);
-  return table(["ours : bare path", "callers", "p50", "p95", "p99", "a second", "CPU per call"], rows);
+  return markdownTable(["ours : bare path", "callers", "p50", "p95", "p99", "a second", "CPU per call"], rows);
 }
 
 function cpuTable({ series }: Findings): string {
   const rows = series.filter(({ rounds }) => rounds[0]?.cpuMs !== undefined).map(cpuRow);
-  return table(["CPU ms per call", "callers", ...PROCESSES, "together"], rows);
+  return markdownTable(["CPU ms per call", "callers", ...PROCESSES, "together"], rows);
 }
 
 function cpuRow(one: Series): Cells {
@@ -72,11 +75,11 @@ function memoryTable({ idle, loaded, bareLoaded }: Findings): string {
     ...PROCESSES.map((process) => memory[process].toFixed(0)),
   ];
   const rows = [row("idle", idle), row("after the load", loaded), row("bare path after the load", bareLoaded)];
-  return table(["MiB", ...PROCESSES], rows);
+  return markdownTable(["MiB", ...PROCESSES], rows);
 }
 
 function openingTable({ p50, p95, serverP50, connectsPerSecond, serverPerSecond, firstPixelsMs }: FirstByte): string {
-  return table(
+  return markdownTable(
     ["", "found"],
     [
       ["redeem to first SPICE byte, p50 ms", p50.toFixed(1)],
@@ -89,7 +92,8 @@ function openingTable({ p50, p95, serverP50, connectsPerSecond, serverPerSecond,
   );
 }
 
-function transferTable({ transfers }: DataPath): string {
+/** Bytes a second of each way. */
+export function transferTable({ transfers }: DataPath): string {
   const rate = (way: string, direction: string, channels: number): string => {
     const found = transfers.find((one) => one.way === way && one.direction === direction && one.channels === channels);
     return found ? rateOf(found).toFixed(0) : "";
@@ -102,17 +106,7 @@ function transferTable({ transfers }: DataPath): string {
     rate(way, "up", 1),
     rate(way, "up", 8),
   ]);
-  return table(["MB/s", "down, 1", "down, 8", "up, 1", "up, 8"], rows);
-}
-
-function table(head: Cells, rows: readonly Cells[]): string {
-  const widths = head.map((_, column) => Math.max(3, ...[head, ...rows].map((row) => String(row[column]).length)));
-  const line = (row: Cells): string => `| ${row.map((cell, column) => pad(cell, widths[column])).join(" | ")} |`;
-  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
-}
-
-function pad(cell: string | number, width = 0): string {
-  return String(cell).padEnd(width);
+  return markdownTable(["MB/s", "down, 1", "down, 8", "up, 1", "up, 8"], rows);
 }
 
 const p50 = (round: Round): number => round.p50;

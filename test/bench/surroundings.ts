@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that is measured, each a process of its own: libvirt with machines, Postgres, the product, and the floors.
 import { credentials } from "@grpc/grpc-js";
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import pg from "pg";
-import { stringify } from "yaml";
 import type { ChildProgram } from "../../demo/child-program.js";
 import { defineAndStart } from "../../demo/demo-machine.js";
 import { EmbeddedPostgres } from "../../demo/embedded-postgres.js";
@@ -23,6 +20,7 @@ import type { BareAgentOptions } from "./bare/agent.js";
 import type { BareControllerOptions } from "./bare/controller.js";
 import type { EchoOptions } from "./bare/echo.js";
 import { BenchProcess } from "./bench-process.js";
+import { freeAddress, productFiles } from "./product-files.js";
 
 /** Enough that 32 callers rarely ask for the same machine at the same moment. */
 const MACHINES = 16;
@@ -125,14 +123,14 @@ export class Surroundings implements Part {
       await freeAddress(),
     ];
     this.#proxy = proxy;
-    const controller = await this.#files("controller", {
+    const controller = await productFiles(this.#folder, "controller", {
       api: { listen: api },
       agents: { listen: agents, tunnel_listen: tunnel },
       proxy: { listen: proxy },
       spice: { html5proxy_base_url: `http://${proxy}/console` },
       database: { url: await this.#createDatabase("product") },
     });
-    const agent = await this.#files("agent", {
+    const agent = await productFiles(this.#folder, "agent", {
       agent: { host: "bench", controllers: [agents] },
       libvirt: { uri: this.#libvirtd.uri },
     });
@@ -164,22 +162,6 @@ export class Surroundings implements Part {
     await migrate({ url }, silentLog);
     return url;
   }
-
-  async #files(
-    name: string,
-    settings: object,
-  ): Promise<{ home: string; configFile: string; logFile: string; telemetry: string }> {
-    const telemetry = await freeAddress();
-    const home = join(this.#folder, "home");
-    await mkdir(home, { recursive: true });
-    const configFile = join(this.#folder, `${name}.yaml`);
-    await writeFile(configFile, stringify({ ...settings, telemetry: { listen: telemetry } }), { mode: 0o600 });
-    return { home, configFile, logFile: join(this.#folder, `${name}.log`), telemetry };
-  }
-}
-
-async function freeAddress(): Promise<string> {
-  return `127.0.0.1:${await freePort()}`;
 }
 
 async function knowsAll(api: string, uuids: readonly string[]): Promise<void> {

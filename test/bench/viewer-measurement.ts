@@ -25,15 +25,20 @@ export interface DataPath {
 
 const ROUNDS = 5;
 const ROUND_MS = 800;
-const WAYS: readonly Way[] = ["tunnel", "two relays", "websockify"];
+/** Every way that can be measured. */
+export const WAYS: readonly Way[] = ["tunnel", "two relays", "websockify"];
 const HELD = { sessions: 100, channelsEach: 10 };
 
-/** Measures it all. */
-export async function measureDataPath(surroundings: ViewerSurroundings, progress: Progress): Promise<DataPath> {
+/** Measures these ways beside each other, and what open channels need. */
+export async function measureDataPath(
+  surroundings: ViewerSurroundings,
+  progress: Progress,
+  ways: readonly Way[] = WAYS,
+): Promise<DataPath> {
   const load = new ViewerLoad();
   await load.start();
   try {
-    const transfers = WAYS.flatMap((way) =>
+    const transfers = ways.flatMap((way) =>
       (["down", "up"] as const).flatMap((direction) =>
         [1, 8].map((channels) => ({ way, direction, channels, rates: [] as number[] })),
       ),
@@ -78,7 +83,7 @@ async function measureRate(
 
 async function measureIdleChannels(surroundings: ViewerSurroundings, load: ViewerLoad): Promise<number> {
   const target = await surroundings.target("tunnel", HELD.sessions);
-  const memory = (): number => surroundings.pids.reduce((sum, pid) => sum + rssMiB(pid), 0);
+  const memory = (): number => surroundings.pids("tunnel").reduce((sum, pid) => sum + rssMiB(pid), 0);
   const before = memory();
   const { opened } = await load.run({ kind: "hold", target, channelsEach: HELD.channelsEach });
   return ((memory() - before) * 1024) / opened;

@@ -2,10 +2,8 @@
 // The data path, each part a process of its own: a fake display that no QEMU could keep up with, controller and agent as
 // shipped in front of it, and beside them two bare TCP relays in a row and Debian's websockify.
 import { randomUUID } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { stringify } from "yaml";
 import { ChildProgram } from "../../demo/child-program.js";
 import { requestConsoles } from "../../demo/console-request.js";
 import { EmbeddedPostgres } from "../../demo/embedded-postgres.js";
@@ -19,11 +17,25 @@ import { writeTestHost } from "../fakes/fake-display.js";
 import type { DisplayCounts, DisplayOptions } from "./bare/display.js";
 import type { RelayOptions } from "./bare/relay.js";
 import { BenchProcess } from "./bench-process.js";
+import { freeAddress, homeIn, productFiles } from "./product-files.js";
 import type { ViewerTarget } from "./viewer-load.js";
 import { tokenOf } from "../harness/viewer.js";
 
+/** The product's ways, each a controller of its own; what its settings have beyond the others'. */
+const PRODUCT_SETTINGS = { tunnel: {} } as const satisfies Record<string, object>;
+
+/** A way of the product's to the display. */
+export type ProductWay = keyof typeof PRODUCT_SETTINGS;
+
 /** The ways to the display that are compared. */
-export type Way = "tunnel" | "two relays" | "websockify";
+export type Way = ProductWay | "two relays" | "websockify";
+
+interface ProductController {
+  readonly program: ChildProgram;
+  readonly api: string;
+  readonly agents: string;
+  readonly proxy: string;
+}
 
 /** All of it. `start` returns when channels can be opened; `stop` ends everything, and is safe twice. */
 export class ViewerSurroundings implements Part {
@@ -32,15 +44,14 @@ export class ViewerSurroundings implements Part {
   readonly #machine = { uuid: randomUUID(), name: "bench-display" };
   readonly #parts: Part[] = [];
   #display: BenchProcess<DisplayOptions> | undefined;
-  #programs: readonly ChildProgram[] = [];
-  #api = "";
-  #proxy = "";
+  readonly #controllers = new Map<Way, ProductController>();
+  #agent: ChildProgram | undefined;
   #relayPort = 0;
   #websockifyPort = 0;
 
-  /** The pids of controller and agent. */
-  get pids(): readonly number[] {
-    return this.#programs.map(({ pid }) => pid);
+  /** The pids of a way's controller and of the agent. */
+  pids(way: ProductWay): readonly number[] {
+    return [this.#controller(way).program.pid, ...(this.#agent ? [this.#agent.pid] : [])];
   }
 
   async start(): Promise<void> {
@@ -69,18 +80,20 @@ export class ViewerSurroundings implements Part {
 
   /** Where a way begins; through the product with tokens for so many sessions. */
   async target(way: Way, sessions = 1): Promise<ViewerTarget> {
-    switch (way) {
-      case "tunnel":
-        return { kind: "session", proxy: this.#proxy, tokens: await this.#tokens(sessions) };
-      case "two relays":
-        return { kind: "tcp", ports: [this.#relayPort] };
-      case "websockify":
-        return { kind: "websocket", url: `ws://127.0.0.1:${this.#websockifyPort}/` };
-    }
+    if (way === "two relays") return { kind: "tcp", ports: [this.#relayPort] };
+    if (way === "websockify") return { kind: "websocket", url: `ws://127.0.0.1:${this.#websockifyPort}/` };
+    const { api, proxy } = this.#controller(way);
+    return { kind: "session", proxy, tokens: await this.#tokens(api, sessions) };
   }
 
-  async #tokens(count: number): Promise<string[]> {
-    const urls = await requestConsoles(this.#api, Array<string>(count).fill(this.#machine.uuid));
+  #controller(way: ProductWay): ProductController {
+    const controller = this.#controllers.get(way);
+    if (!controller) throw new Error("not started");
+    return controller;
+  }
+
+  async #tokens(api: string, count: number): Promise<string[]> {
+    const urls = await requestConsoles(api, Array<string>(count).fill(this.#machine.uuid));
     return urls.map(tokenOf);
   }
 
@@ -97,7 +110,7 @@ export class ViewerSurroundings implements Part {
       name: "websockify",
       command: "/usr/bin/websockify",
       args: [listen, `127.0.0.1:${displayPort}`],
-      home: this.#home(),
+      home: homeIn(this.#folder),
       logFile: join(this.#folder, "websockify.log"),
       ready: () => accepts(this.#websockifyPort),
     });
@@ -105,51 +118,35 @@ export class ViewerSurroundings implements Part {
   }
 
   async #startProduct(libvirtUri: string): Promise<void> {
-    const [agents, tunnel] = [await freeAddress(), await freeAddress()];
-    this.#api = await freeAddress();
-    this.#proxy = await freeAddress();
-    const controller = controllerProgram(
-      await this.#files("controller", {
-        api: { listen: this.#api },
-        agents: { listen: agents, tunnel_listen: tunnel },
-        proxy: { listen: this.#proxy, drain_seconds: 0 },
-        spice: { html5proxy_base_url: `http://${this.#proxy}/console` },
-        sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
-        database: { url: this.#postgres.url },
-      }),
-    );
-    const agent = agentProgram(
-      await this.#files("agent", {
-        agent: { host: "bench", controllers: [agents] },
-        libvirt: { uri: libvirtUri },
-      }),
-    );
-    this.#programs = [await this.#started(controller), await this.#started(agent)];
+    for (const [way, settings] of Object.entries(PRODUCT_SETTINGS)) {
+      this.#controllers.set(way as ProductWay, await this.#startController(way, settings));
+    }
+    const controllers = [...this.#controllers.values()].map(({ agents }) => agents);
+    const files = await productFiles(this.#folder, "agent", {
+      agent: { host: "bench", controllers },
+      libvirt: { uri: libvirtUri },
+    });
+    this.#agent = await this.#started(agentProgram(files));
   }
 
-  async #files(
-    name: string,
-    settings: object,
-  ): Promise<{ home: string; configFile: string; logFile: string; telemetry: string }> {
-    const telemetry = await freeAddress();
-    const configFile = join(this.#folder, `${name}.yaml`);
-    writeFileSync(configFile, stringify({ ...settings, telemetry: { listen: telemetry } }), { mode: 0o600 });
-    return { home: this.#home(), configFile, logFile: join(this.#folder, `${name}.log`), telemetry };
-  }
-
-  #home(): string {
-    const home = join(this.#folder, "home");
-    mkdirSync(home, { recursive: true });
-    return home;
+  async #startController(name: string, settings: object): Promise<ProductController> {
+    const [api, agents, proxy] = [await freeAddress(), await freeAddress(), await freeAddress()];
+    const files = await productFiles(this.#folder, `controller-${name}`, {
+      api: { listen: api },
+      agents: { listen: agents, tunnel_listen: await freeAddress() },
+      proxy: { listen: proxy, drain_seconds: 0 },
+      spice: { html5proxy_base_url: `http://${proxy}/console` },
+      sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
+      database: { url: this.#postgres.url },
+      ...settings,
+    });
+    const program = await this.#started(controllerProgram(files));
+    return { program, api, agents, proxy };
   }
 }
 
 function relay(options: RelayOptions): BenchProcess<RelayOptions> {
   return new BenchProcess<RelayOptions>("./bare/relay.js", options);
-}
-
-async function freeAddress(): Promise<string> {
-  return `127.0.0.1:${await freePort()}`;
 }
 
 function accepts(port: number): Promise<boolean> {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { waitUntil } from "../../../demo/wait-until.js";
 import type { InstanceRegistry } from "../../../src/instances/instance-registry.js";
-import { MAX_DOMAINS_PER_HOST } from "../../../src/lib/limits.js";
+import { DB_POOL_SIZE, INVENTORY_DB_CONNECTIONS, MAX_DOMAINS_PER_HOST } from "../../../src/lib/limits.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
 import { domainOf, helloOf, registryOn, stored, TestAgent, uuidOf } from "../../harness/inventory.js";
 import { rejectionOf } from "../../harness/rejection.js";
-import { TestDatabase } from "../../harness/test-database.js";
+import { countWaiting, TestDatabase, whileLocked } from "../../harness/test-database.js";
 
 const VM = uuidOf(1);
 
@@ -47,9 +48,35 @@ describe("Reports of agents", () => {
       expect(back.stream.generation).to.equal(3n);
       expect(await back.snapshot([domainOf(VM)])).to.equal("applied");
     });
+
+    it("lets in each of many that come at once, those of one host one after the other", async () => {
+      const hellos = Array.from({ length: 200 }, (_, index) => helloOf(`crowd-${index % 150}`, String(index)));
+      const streams = await Promise.all(hellos.map((hello) => registry.welcomeHost(hello)));
+      expect(streams.map(({ host }) => host)).to.deep.equal(hellos.map(({ host }) => host));
+      for (const second of streams.slice(150)) {
+        const first = streams.find(({ host }) => host === second.host)!;
+        expect(second.generation).to.equal(first.generation + 1n);
+        expect(second.streamId > first.streamId, "the later one has the newer stream").to.equal(true);
+      }
+    });
   });
 
   describe("snapshots", () => {
+    it("that wait for the database keep no agent that joins waiting", async () => {
+      const hosts = Array.from({ length: 2 * DB_POOL_SIZE }, (_, index) => `slow-${index}`);
+      const agents = await Promise.all(hosts.map((host) => TestAgent.connect(registry, host)));
+      let snapshots: Promise<unknown> = Promise.resolve();
+      await whileLocked(db.url, ["lock table domain_claims in exclusive mode"], async (unlock) => {
+        snapshots = Promise.all(agents.map((agent, index) => agent.snapshot([domainOf(uuidOf(100 + index))])));
+        const waiting = async (): Promise<boolean> => (await countWaiting(db.url)) === INVENTORY_DB_CONNECTIONS;
+        await waitUntil(waiting, { ms: 5_000, what: "snapshots to wait" });
+        await TestAgent.connect(registry, "late");
+        expect(await countWaiting(db.url), "those that still wait").to.equal(INVENTORY_DB_CONNECTIONS);
+        await unlock();
+      });
+      expect(await snapshots).to.deep.equal(agents.map(() => "applied"));
+    });
+
     it("replace everything the host had said", async () => {
       await a.snapshot([domainOf(uuidOf(1)), domainOf(uuidOf(2))]);
       await a.snapshot([domainOf(uuidOf(2)), domainOf(uuidOf(3))]);
