@@ -90,9 +90,10 @@ export class MemoryUpkeep implements Part {
     await this.#loading;
   }
 
+  /** Without Postgres it is asked for again when that is back. */
   #loadAgain(): void {
     this.#asked += 1;
-    this.#loading ??= this.#load();
+    if (this.#options.database.isReady()) this.#loading ??= this.#load();
   }
 
   async #load(): Promise<void> {

@@ -128,6 +128,7 @@ export class Surroundings implements Part {
       agents: { listen: agents, tunnel_listen: tunnel },
       proxy: { listen: proxy },
       spice: { html5proxy_base_url: `http://${proxy}/console` },
+      sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
       database: { url: await this.#createDatabase("product") },
     });
     const agent = await productFiles(this.#folder, "agent", {

@@ -27,6 +27,8 @@ describe("MemoryUpkeep", () => {
   let deleted: string[];
   let hearing: Hearing | undefined;
   let begin: () => void;
+  let up: boolean;
+  let onReady: () => void;
   let hear: (uuid: string) => void;
 
   beforeEach(() => {
@@ -35,10 +37,11 @@ describe("MemoryUpkeep", () => {
     reads = [];
     deleted = [];
     hearing = undefined;
+    up = true;
     const read = (uuids: readonly string[] | "all"): Promise<readonly Instance[]> =>
       new Promise((answer, fail) => reads.push({ uuids, answer, fail }));
     upkeep = new MemoryUpkeep({
-      database: { isReady: () => true, onReady: (listener) => (listener(), () => true) },
+      database: { isReady: () => up, onReady: (listener) => ((onReady = listener), () => true) },
       notifications: {
         get hearing() {
           return hearing;
@@ -54,6 +57,7 @@ describe("MemoryUpkeep", () => {
       log: silentLog,
     });
     upkeep.start();
+    onReady();
   });
 
   const instanceOf = (revision: number, uuid = VM): Instance =>
@@ -89,6 +93,20 @@ describe("MemoryUpkeep", () => {
     await until("everything", () => upkeep.isCurrent());
     hearing = { since: 2 };
     expect(upkeep.isCurrent()).to.equal(false);
+  });
+
+  it("waits for Postgres where it hears before that is there", async () => {
+    await whole();
+    up = false;
+    hearing = { since: 2 };
+    begin();
+    await settled();
+    expect(reads).to.have.length(0);
+    up = true;
+    onReady();
+    await asked(1);
+    reads[0]!.answer([instanceOf(1)]);
+    await until("everything", () => upkeep.isCurrent());
   });
 
   it("is not current for what has changed and is not read yet, also where it changes while it is read", async () => {
