@@ -92,7 +92,7 @@ describe("packaging/kubernetes", function () {
     const typo = JSON.parse(JSON.stringify(manifests).replace('"readinessProbe"', '"readynessProbe"')) as Manifest[];
     const complaints = complaintsAbout([...manifests, ...typo]);
     expect(complaints, complaints.join("\n")).to.have.length(1);
-    expect(complaints[0]).to.include("'readynessProbe' does not exist");
+    expect(complaints[0]).to.include("readynessProbe");
   });
 
   it("has services, budgets and policies that find their pods, and ports that these have", () => {
