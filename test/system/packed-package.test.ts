@@ -90,7 +90,7 @@ describe("the npm package", function () {
     await packed.remove();
   });
 
-  it("holds the compiled programs, the protocols and what a reader expects, and nothing of tests, demo or sources", () => {
+  it("holds the compiled programs, the protocols, what an operator and a reader expect, and nothing of tests, demo or sources", () => {
     const files = [
       "LICENSE",
       "README.md",
@@ -104,6 +104,11 @@ describe("the npm package", function () {
       "dist/src/client.js",
       "dist/src/client.d.ts",
       "dist/migrations/0001_instances_and_tokens.js",
+      "packaging/controller.sample.yaml",
+      "packaging/agent.sample.yaml",
+      "packaging/systemd/spicegate-controller@.service",
+      "packaging/prometheus/spicegate.rules.yaml",
+      "packaging/grafana/spicegate.json",
     ];
     expect(packed.files).to.include.members(files);
     const foreign = /^(dist\/)?(test|demo|docs|node_modules|\.)|(?<!\.d)\.ts$|\.tsbuildinfo$/;
