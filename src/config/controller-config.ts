@@ -6,13 +6,7 @@ import { createSecureContext } from "node:tls";
 import { z } from "zod";
 import { parseSubject } from "../lib/certificate-subject.js";
 import { MAX_HOST_LENGTH } from "../lib/limits.js";
-import {
-  anyAddress,
-  isLoopback,
-  LOOPBACK_ONLY,
-  loopbackAddress,
-  staysOnLoopback,
-} from "../lib/listen-address.js";
+import { anyAddress, isLoopback, LOOPBACK_ONLY, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
 import type { TlsFileNames } from "../lib/tls-files.js";
@@ -107,7 +101,10 @@ export const controllerSchema = z.strictObject({
           "For how many seconds open consoles go on once this controller was told to stop; then they connect again; 0 to 15.",
         ),
     })
-    .refine(({ listen, cert }) => cert !== undefined || staysOnLoopback(listen), { path: ["listen"], error: LOOPBACK_ONLY })
+    .refine(({ listen, cert }) => cert !== undefined || staysOnLoopback(listen), {
+      path: ["listen"],
+      error: LOOPBACK_ONLY,
+    })
     .refine(({ cert, key }) => cert !== undefined || key === undefined, { path: ["key"], error: "needs proxy.cert" })
     .prefault({}),
   console: z

@@ -132,7 +132,8 @@ export const NOVA_OPTIONS: readonly NovaOption[] = [
   { name: "DEFAULT.daemon", reason: "programs stay in the foreground; let systemd or a container run them" },
   {
     name: "DEFAULT.ssl_only",
-    reason: "with a certificate the proxy speaks TLS only, without one only plain HTTP on loopback; take the option out",
+    reason:
+      "with a certificate the proxy speaks TLS only, without one only plain HTTP on loopback; take the option out",
   },
   { name: "DEFAULT.source_is_ipv6", reason: "write the IPv6 address itself: proxy.listen: '[::1]:6082'" },
   {

@@ -36,7 +36,10 @@ export class HttpRequest {
   constructor(request: IncomingMessage, proxies: TrustedProxies, ids: RequestIds) {
     const { remoteAddress } = request.socket;
     const ownScheme = request.socket instanceof TLSSocket ? "https" : "http";
-    const { clientAddress, scheme, host } = proxies.read({ address: remoteAddress, scheme: ownScheme }, request.headers);
+    const { clientAddress, scheme, host } = proxies.read(
+      { address: remoteAddress, scheme: ownScheme },
+      request.headers,
+    );
     this.method = request.method ?? "";
     this.requestId = requestIdFrom(firstOf(request.headers, ids.headers), ids.prefix);
     this.clientAddress = clientAddress;

@@ -30,7 +30,10 @@ export function createTlsServer(options: ServerOptions, tls: HttpTls): Server {
     ALPNProtocols: ["http/1.1"],
   });
   boundHandshakes(server);
-  server.once("close", tls.files.onChange(() => server.setSecureContext(contextOf(tls))));
+  server.once(
+    "close",
+    tls.files.onChange(() => server.setSecureContext(contextOf(tls))),
+  );
   return server;
 }
 

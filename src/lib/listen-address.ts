@@ -51,7 +51,9 @@ export function staysOnLoopback(text: string): boolean {
 
 /** A setting of the form host:port. */
 export function anyAddress(): z.ZodString {
-  return z.string().refine((text) => parseAddress(text) !== undefined, "must be host:port, for example 127.0.0.1:50051");
+  return z
+    .string()
+    .refine((text) => parseAddress(text) !== undefined, "must be host:port, for example 127.0.0.1:50051");
 }
 
 /** The same for what does not encrypt, which must be on loopback. */

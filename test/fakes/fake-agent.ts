@@ -32,7 +32,13 @@ export interface FakeAgentOptions {
 /** Where a fake agent's displays are, unless a test says otherwise. */
 export const FAKE_ENDPOINT: FakeAnswer = {
   $case: "spiceEndpoint",
-  spiceEndpoint: { host: "127.0.0.1", listen: ListenKind.LISTEN_KIND_ADDRESS, port: 5900, tlsPort: 0, internalAccessPath: "" },
+  spiceEndpoint: {
+    host: "127.0.0.1",
+    listen: ListenKind.LISTEN_KIND_ADDRESS,
+    port: 5900,
+    tlsPort: 0,
+    internalAccessPath: "",
+  },
 };
 
 /** A running domain with one SPICE display. */

@@ -198,7 +198,13 @@ describe("an agent sends garbage", function () {
     expect(await wrong).to.have.nested.property("failure.reason", "INTERNAL");
     const right = deployment.getConsole(uuid);
     const second = await agent.next("request", ({ request }) => request.id !== first.request.id);
-    const spiceEndpoint = { host: "127.0.0.1", listen: ListenKind.LISTEN_KIND_ADDRESS, port: 5_900, tlsPort: 0, internalAccessPath: "" };
+    const spiceEndpoint = {
+      host: "127.0.0.1",
+      listen: ListenKind.LISTEN_KIND_ADDRESS,
+      port: 5_900,
+      tlsPort: 0,
+      internalAccessPath: "",
+    };
     agent.send({
       $case: "reply",
       reply: { id: second.request.id, result: { $case: "spiceEndpoint", spiceEndpoint } },

@@ -18,7 +18,13 @@ const stream = new AgentServiceClient(controller, credentials.createInsecure()).
 
 async function answer(id: bigint, uuid: string): Promise<void> {
   const port = await libvirt.findPort(uuid);
-  const spiceEndpoint = { host: "127.0.0.1", listen: ListenKind.LISTEN_KIND_ADDRESS, port, tlsPort: 0, internalAccessPath: "" };
+  const spiceEndpoint = {
+    host: "127.0.0.1",
+    listen: ListenKind.LISTEN_KIND_ADDRESS,
+    port,
+    tlsPort: 0,
+    internalAccessPath: "",
+  };
   stream.write({ message: { $case: "reply", reply: { id, result: { $case: "spiceEndpoint", spiceEndpoint } } } });
 }
 

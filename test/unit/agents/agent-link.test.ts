@@ -12,7 +12,13 @@ import { rejectionOf } from "../../harness/rejection.js";
 
 type Message = NonNullable<ConnectResponse["message"]>;
 
-const ENDPOINT = { host: "127.0.0.1", listen: ListenKind.LISTEN_KIND_ADDRESS, port: 5900, tlsPort: 0, internalAccessPath: "" };
+const ENDPOINT = {
+  host: "127.0.0.1",
+  listen: ListenKind.LISTEN_KIND_ADDRESS,
+  port: 5900,
+  tlsPort: 0,
+  internalAccessPath: "",
+};
 const LEAVE = { cause: DrainCause.DRAIN_CAUSE_STOPPING, reconnectAfterMinMs: 0, reconnectAfterMaxMs: 0 };
 
 function setUp(): { link: AgentLink; sent: Message[]; ends: () => number } {
@@ -128,7 +134,14 @@ describe("AgentLink", () => {
   it("is INTERNAL for an endpoint that cannot be one", async () => {
     const { link } = setUp();
     const paths = ["a b", "a\r\nb", "é", "x".repeat(256)].map((internalAccessPath) => ({ internalAccessPath }));
-    const nonsense = [{ port: 65_536 }, { tlsPort: 70_000 }, { host: "" }, { host: "a\0b" }, { host: "x".repeat(254) }, ...paths];
+    const nonsense = [
+      { port: 65_536 },
+      { tlsPort: 70_000 },
+      { host: "" },
+      { host: "a\0b" },
+      { host: "x".repeat(254) },
+      ...paths,
+    ];
     const answers = nonsense.map(() => link.getSpiceEndpoint("u", ask()));
     nonsense.forEach((wrong, index) => {
       const spiceEndpoint = { ...ENDPOINT, ...wrong };
