@@ -118,7 +118,7 @@ describe("ControllerStream", () => {
       expect(peer.hello.hypervisor).to.deep.include({ available: true, libvirtVersion: FAKE_INFO.libvirtVersion });
       expect(await peer.ask(ask())).to.deep.equal({
         $case: "spiceEndpoint",
-        spiceEndpoint: { host: "127.0.0.1", listen: 1, port: 5_901, tlsPort: 0 },
+        spiceEndpoint: { host: "127.0.0.1", listen: 1, port: 5_901, tlsPort: 0, internalAccessPath: "" },
       });
       expect(states).to.deep.equal(["connecting", "greeting", "open"]);
     });

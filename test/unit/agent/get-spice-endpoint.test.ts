@@ -40,6 +40,7 @@ describe("GetSpiceEndpoint on the agent", () => {
       listen: ListenKind.LISTEN_KIND_ADDRESS,
       port: 5_901,
       tlsPort: 5_902,
+      internalAccessPath: "",
     });
   });
 
