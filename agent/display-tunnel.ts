@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Socket } from "node:net";
+import { giveBack } from "../src/lib/big-reads.js";
 import type { Clock } from "../src/lib/clock.js";
 import { TUNNEL_LAST_BYTES_MS } from "../src/lib/limits.js";
 
@@ -43,7 +44,7 @@ export class DisplayTunnel {
 
   /** Gives the bytes and the end of one to the other; resolves when the one is closed. */
   #join(from: Socket, to: Socket): Promise<void> {
-    from.pipe(to);
+    carry(from, to);
     from.once("end", () => from.destroy());
     return new Promise((resolve) => {
       const ended = (): void => {
@@ -61,4 +62,15 @@ export class DisplayTunnel {
     socket.once("close", cancel);
     socket.destroySoon();
   }
+}
+
+/** As `pipe` does, but gives back what has been written. */
+function carry(from: Socket, to: Socket): void {
+  from.on("data", (bytes: Buffer) => {
+    const takesMore = to.write(bytes, (error) => {
+      if (!error) giveBack(bytes);
+    });
+    if (!takesMore) from.pause();
+  });
+  to.on("drain", () => from.resume());
 }

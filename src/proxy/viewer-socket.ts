@@ -5,6 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { ServerOptions, WebSocket } from "ws";
 import type { ChannelLink, ViewerChannel } from "../console/viewer.js";
+import { giveBack } from "../lib/big-reads.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
 import {
@@ -171,7 +172,9 @@ class ViewerSocket {
 
   #toViewer(bytes: Buffer): void {
     const { channel, webSocket, socket } = this.#options;
-    webSocket.send(bytes, MESSAGE);
+    webSocket.send(bytes, MESSAGE, (error) => {
+      if (!error) giveBack(bytes);
+    });
     channel.toViewer(bytes.length);
     if (socket.writableLength > VIEWER_BUFFER_BYTES) this.#display?.pause();
   }
