@@ -57,10 +57,11 @@ export class InstanceMemory {
     return this.#conflicts;
   }
 
-  /** Takes rows in; older ones than what is known change nothing. */
-  take(instances: Iterable<Instance>): void {
-    for (const instance of instances) this.#takeOne(instance);
+  /** Takes rows in; older ones than what is known change nothing. Returns those that were news. */
+  take(instances: readonly Instance[]): readonly Instance[] {
+    const news = instances.filter((instance) => this.#takeOne(instance));
     this.#forgetRemoved();
+    return news;
   }
 
   /** Drops instances whose rows are gone. */
@@ -87,11 +88,12 @@ export class InstanceMemory {
     return dropped;
   }
 
-  #takeOne(instance: Instance): void {
+  #takeOne(instance: Instance): boolean {
     const known = this.#instances.get(instance.uuid);
-    if (known && known.revision >= instance.revision) return;
+    if (known && known.revision >= instance.revision) return false;
     this.#replace(instance.uuid, instance);
     if (instance.deleted) this.#removed.push({ uuid: instance.uuid, at: this.#clock.now() });
+    return true;
   }
 
   #replace(uuid: string, next: Instance | undefined): void {

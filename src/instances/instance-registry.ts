@@ -273,8 +273,8 @@ export class InstanceRegistry implements Part {
   /** Leaves a tombstone, deletes all tokens and says how many. INSTANCE_NOT_FOUND the second time. */
   async delete(uuid: string, actor: AuditActor): Promise<number> {
     const { tombstone, tokens } = await this.#instances.delete(uuid, actor);
-    this.#memory.take([tombstone]);
-    this.#tell(uuid, "deleted");
+    // The notification may have been quicker than the answer.
+    if (this.#memory.take([tombstone]).length > 0) this.#tell(uuid, "deleted");
     return tokens;
   }
 

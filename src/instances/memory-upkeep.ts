@@ -28,7 +28,7 @@ export interface MemoryUpkeepOptions {
   readonly progress: InventoryProgress;
   readonly instances: Pick<InstanceStore, "read" | "readAfter">;
   readonly hosts: Pick<HostStore, "names">;
-  /** Called for each instance that somebody else has deleted. */
+  /** Called once for each instance whose deletion is first learned here. */
   readonly onDeleted: (uuid: string) => void;
   readonly log: Log;
 }
@@ -164,10 +164,10 @@ export class MemoryUpkeep implements Part {
 
   #take(uuids: readonly string[], instances: readonly Instance[]): void {
     const { memory, onDeleted } = this.#options;
-    const lived = uuids.filter((uuid) => memory.find(uuid) !== undefined);
     const found = new Set(instances.map(({ uuid }) => uuid));
-    memory.take(instances);
-    memory.drop(uuids.filter((uuid) => !found.has(uuid)));
-    for (const uuid of lived) if (memory.find(uuid) === undefined) onDeleted(uuid);
+    const purged = uuids.filter((uuid) => !found.has(uuid) && memory.find(uuid) !== undefined);
+    memory.drop(purged);
+    const buried = memory.take(instances).filter((instance) => instance.deleted);
+    for (const uuid of [...purged, ...buried.map((instance) => instance.uuid)]) onDeleted(uuid);
   }
 }

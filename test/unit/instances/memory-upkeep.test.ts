@@ -166,6 +166,22 @@ describe("MemoryUpkeep", () => {
     expect(upkeep.isCurrent()).to.equal(false);
   });
 
+  it("tells each deletion once: of what it knew, of what it did not know, and of what is purged", async () => {
+    await whole(instanceOf(1), instanceOf(1, uuidOf(3)));
+    const tombstones = [VM, uuidOf(2)].map((uuid) => ({ ...instanceOf(2, uuid), deleted: true }));
+    for (const uuid of [VM, uuidOf(2), uuidOf(3), uuidOf(4)]) hear(uuid);
+    await asked(1);
+    reads[0]!.answer(tombstones.slice(0, 1));
+    await asked(2);
+    reads[1]!.answer(tombstones.slice(1));
+    await until("the changes", () => upkeep.isCurrentFor(uuidOf(4)));
+    hear(VM);
+    await asked(3);
+    reads[2]!.answer(tombstones.slice(0, 1));
+    await until("the change", () => upkeep.isCurrentFor(VM));
+    expect(deleted).to.deep.equal([VM, uuidOf(3), uuidOf(2)]);
+  });
+
   it("takes nothing for deleted when it is stopped in the middle", async () => {
     await whole(instanceOf(1));
     begin();
