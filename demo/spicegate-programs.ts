@@ -23,6 +23,10 @@ export interface SpicegateProgramOptions {
   readonly telemetry: string;
   /** Most memory for JavaScript's long-lived objects, in MiB; Node's own choice unless set. */
   readonly heapMiB?: number | undefined;
+  /** host:port for Node's inspector; none unless set. */
+  readonly inspector?: string;
+  /** How long it may take to be ready, in milliseconds; 20 s unless set. */
+  readonly readyMs?: number;
 }
 
 /** The controller as a process: ready when its /readyz says so. */
@@ -59,15 +63,17 @@ export async function isReady(telemetry: string): Promise<boolean> {
 }
 
 function spicegateProgram(name: string, args: readonly string[], options: SpicegateProgramOptions): ChildProgram {
-  const { home, logFile, telemetry, heapMiB } = options;
+  const { home, logFile, telemetry, heapMiB, inspector, readyMs } = options;
   const heap = heapMiB === undefined ? [] : [`--max-old-space-size=${heapMiB}`];
+  const inspect = inspector === undefined ? [] : [`--inspect=${inspector}`];
   return new ChildProgram({
     name,
     command: process.execPath,
-    args: ["--enable-source-maps", ...heap, ...args],
+    args: ["--enable-source-maps", ...heap, ...inspect, ...args],
     home,
     logFile,
     ready: () => isReady(telemetry),
+    ...(readyMs === undefined ? {} : { readyMs }),
     // An orderly stop lets open consoles go on for a while.
     stopSteps: [{ signal: "SIGTERM", ms: 10_000 }],
   });

@@ -21,6 +21,8 @@ export interface ScaleController {
   readonly telemetry: string;
 }
 
+/** It waits for its hosts before it says so. */
+const READY_MS = 60_000;
 /** Nobody listens there. */
 const NO_DISPLAY = 5_900;
 
@@ -77,7 +79,7 @@ export class ScaleSurroundings implements Part {
       proxy: { listen: await freeAddress() },
       database: { url: await this.#createDatabase(name) },
     });
-    const program = controllerProgram(files);
+    const program = controllerProgram({ ...files, readyMs: READY_MS });
     this.#parts.push(program);
     await program.start();
     return { program, api, agents, telemetry: files.telemetry };

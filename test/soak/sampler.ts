@@ -5,7 +5,8 @@ import { pause } from "../../src/lib/deadline.js";
 import { parseMetrics, readMetrics } from "../bench/controller-figures.js";
 import { rssMiB } from "../bench/process-usage.js";
 import { openDescriptors } from "../harness/process-facts.js";
-import type { SoakAgent, SoakController, SoakStage } from "./soak-stage.js";
+import { liveHeapMiB } from "./live-heap.js";
+import type { SoakController, SoakProgram, SoakStage } from "./soak-stage.js";
 import type { Bound, Sample } from "./trend.js";
 
 /** Something that is looked at, and how fast it may grow. */
@@ -21,19 +22,18 @@ export interface Watched {
 export type Look = ReadonlyMap<string, number>;
 
 interface Kind {
-  readonly unit: string;
   readonly bound: Bound;
   readonly floor: boolean;
 }
 
-const EVERY_MS = 3_000;
+const EVERY_MS = 5_000;
 const STATEMENT_MS = 5_000;
 
 // Of a program that is never restarted. What a leak of one KiB or one descriptor a console would add in an hour is far more.
 const PROCESS_KINDS: Readonly<Record<string, Kind>> = {
-  RSS: { unit: "MiB", bound: { perHour: 24, noise: 12 }, floor: true },
-  heap: { unit: "MiB", bound: { perHour: 8, noise: 6 }, floor: true },
-  descriptors: { unit: "", bound: { perHour: 12, noise: 10 }, floor: true },
+  RSS: { bound: { perHour: 24, noise: 12 }, floor: true },
+  heap: { bound: { perHour: 4, noise: 2 }, floor: true },
+  descriptors: { bound: { perHour: 12, noise: 10 }, floor: true },
 };
 
 const ROW_BOUND: Bound = { perHour: 30, noise: 15 };
@@ -125,13 +125,13 @@ export class Sampler {
 
 type Figures = readonly (readonly [name: string, value: number])[];
 
-async function lookAtProgram({ name, program, telemetry }: SoakController | SoakAgent): Promise<Figures> {
-  const metrics = await metricsOrNone(telemetry);
-  const heap = metrics.get("nodejs_heap_size_used_bytes");
+async function lookAtProgram({ name, program, inspector }: SoakProgram): Promise<Figures> {
+  const descriptors = openDescriptors(program.pid);
+  const heap = await liveHeapMiB(inspector).catch(() => undefined);
   return [
     [`${name}: RSS MiB`, rssMiB(program.pid)],
-    [`${name}: descriptors`, openDescriptors(program.pid)],
-    ...(heap === undefined ? [] : [[`${name}: heap MiB`, heap / 2 ** 20] as const]),
+    [`${name}: descriptors`, descriptors],
+    ...(heap === undefined ? [] : [[`${name}: heap MiB`, heap] as const]),
   ];
 }
 

@@ -22,20 +22,19 @@ import { freeAddress, productFiles } from "../bench/product-files.js";
 import { writeTestHost } from "../fakes/fake-display.js";
 import { simulatedUuid } from "../harness/simulated-hosts.js";
 
-/** One of our programs with its addresses. */
-export interface SoakController {
+/** One of our programs as a process. */
+export interface SoakProgram {
   readonly name: string;
   readonly program: ChildProgram;
   readonly telemetry: string;
-  readonly api: string;
-  readonly proxy: string;
+  /** Where Node's inspector listens. */
+  readonly inspector: string;
 }
 
-/** An agent as a process. */
-export interface SoakAgent {
-  readonly name: string;
-  readonly program: ChildProgram;
-  readonly telemetry: string;
+/** A controller with its addresses. */
+export interface SoakController extends SoakProgram {
+  readonly api: string;
+  readonly proxy: string;
 }
 
 /** A machine that consoles are asked for. */
@@ -45,14 +44,16 @@ export interface SoakMachine {
   readonly real: boolean;
 }
 
+type SoakFiles = SpicegateProgramOptions & { readonly inspector: string };
+
 const REAL_MACHINES = 3;
 const FAKE_MACHINES = 8;
 const HOSTS = { count: 24, processes: 2, domainsEach: 3 };
 /** Short lives, so that what should end ends while one looks. */
 const SETTINGS = { consoleauth: { token_ttl: 15 }, sessions: { rejoin_time: 10 }, log: { level: "warn" } };
 
-/** Little enough for garbage to be collected often: only what is still used then shows in the heap. */
-const HEAP_MIB = 64;
+/** A controller waits for its hosts before it says so, and the machine is busy. */
+const READY_MS = 60_000;
 
 /** Everything that is soaked. `start` returns when all of it runs; `stop` is safe twice. */
 export class SoakStage implements Part {
@@ -63,7 +64,7 @@ export class SoakStage implements Part {
   readonly #parts: Part[] = [];
   readonly #machines: SoakMachine[] = [];
   readonly #controllers: SoakController[] = [];
-  readonly #agents: SoakAgent[] = [];
+  readonly #agents: SoakProgram[] = [];
   #fleet: Fleet | undefined;
 
   constructor(progress: Progress) {
@@ -77,7 +78,7 @@ export class SoakStage implements Part {
   }
 
   /** The first one, over libvirt and QEMU, is never killed. */
-  get agents(): readonly SoakAgent[] {
+  get agents(): readonly SoakProgram[] {
     return this.#agents;
   }
 
@@ -152,7 +153,8 @@ export class SoakStage implements Part {
       database: { url: this.postgres.url },
     });
     const program = await this.#started(controllerProgram(files));
-    this.#controllers.push({ name: `controller ${name}`, program, telemetry: files.telemetry, api, proxy });
+    const { telemetry, inspector } = files;
+    this.#controllers.push({ name: `controller ${name}`, program, telemetry, inspector, api, proxy });
     return agents;
   }
 
@@ -162,13 +164,14 @@ export class SoakStage implements Part {
       libvirt: { uri: libvirtUri },
     });
     const program = await this.#started(agentProgram(files));
-    this.#agents.push({ name: `agent ${name}`, program, telemetry: files.telemetry });
+    const { telemetry, inspector } = files;
+    this.#agents.push({ name: `agent ${name}`, program, telemetry, inspector });
   }
 
-  async #files(name: string, settings: object): Promise<SpicegateProgramOptions> {
+  async #files(name: string, settings: object): Promise<SoakFiles> {
     const own = name.startsWith("controller") ? SETTINGS : { log: SETTINGS.log };
     const files = await productFiles(this.#folder, name, { ...own, ...settings });
-    return { ...files, heapMiB: HEAP_MIB };
+    return { ...files, inspector: await freeAddress(), readyMs: READY_MS };
   }
 
   async #started<P extends Part>(part: P): Promise<P> {
