@@ -9,7 +9,7 @@ import { ConsolePage, newProfile } from "../harness/browser.js";
 import { Cluster } from "../harness/cluster.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
 import { responseOf } from "../harness/inventory-calls.js";
-import { startMachines } from "../harness/machines.js";
+import { discardMachines, startMachines } from "../harness/machines.js";
 import { sharedBrowser } from "../harness/shared-browser.js";
 import { SPICE_CHANNEL } from "../harness/spice-wire.js";
 import { Viewer } from "../harness/viewer.js";
@@ -37,6 +37,7 @@ describe("A controller that is killed under viewers", function () {
   after(async () => {
     await profile.close();
     await cluster.stop();
+    await discardMachines(await sharedLibvirtd(), Object.values(machines));
   });
 
   it("takes no session with it: its viewers are at the other one in five seconds, whose own notice nothing", async () => {

@@ -10,7 +10,7 @@ import { Cluster } from "../harness/cluster.js";
 import { entriesOf } from "../harness/deployment.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
 import { responseOf } from "../harness/inventory-calls.js";
-import { startMachines } from "../harness/machines.js";
+import { discardMachines, startMachines } from "../harness/machines.js";
 import { RetryingLoad } from "../harness/retrying-load.js";
 import { sharedBrowser } from "../harness/shared-browser.js";
 import { SPICE_CHANNEL } from "../harness/spice-wire.js";
@@ -55,6 +55,7 @@ describe("Controllers that are restarted one by one", function () {
   after(async () => {
     await profile.close();
     await cluster.stop();
+    await discardMachines(await sharedLibvirtd(), Object.values(machines));
   });
 
   /** Opens a console of a machine at one controller. */

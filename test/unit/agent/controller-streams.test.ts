@@ -208,6 +208,17 @@ describe("ControllerStreams that are told of controllers", () => {
     await count(2);
   });
 
+  it("no longer count what a stream said that is lost", async () => {
+    start([one.address, other.address]);
+    const [first, second] = [await one.nextStream(), await other.nextStream()];
+    const dead = { controllerId: "dead", address: "127.0.0.1:1" };
+    first.send({ $case: "peers", peers: { peers: [one.peer, other.peer, dead] } });
+    tell(second, one, other);
+    await count(3);
+    one.stop();
+    await countAfter(2);
+  });
+
   it("never drop an address of the configuration", async () => {
     start([one.address, other.address]);
     const first = await one.nextStream();
