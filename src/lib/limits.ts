@@ -41,6 +41,14 @@ export const KEEPALIVE_TIMEOUT_MS = 8_000;
 export const RECONNECT_BACKOFF = { firstMs: 200, mostMs: 10_000 };
 export const DRAIN_RECONNECT_MIN_MS = 100;
 export const DRAIN_RECONNECT_MAX_MS = 2_000;
+/** Controllers that agents are told of, and addresses that an agent takes from what it is told. */
+export const MAX_PEERS = 64;
+/** Agents dial a controller that they are told of at a random moment within; the listener takes 2,000 a second. */
+export const PEER_DIAL_WINDOW_MS = 5_000;
+/** How long no list may have named a learned controller before an attempt that fails is the last one. */
+export const FORGET_PEER_MS = 30_000;
+/** Agents that are told of a change among the controllers before the event loop turns. */
+export const PEERS_TOLD_TOGETHER = 256;
 /** From dialling to Welcome. */
 export const WELCOME_MS = 10_000;
 /** How long a snapshot page may wait until the connection takes it. */
@@ -63,6 +71,8 @@ export const UNDEFINED_GRACE_MS = 30_000;
 export const TOMBSTONE_DAYS = 7;
 export const FAULTS_PER_INSTANCE = 10;
 export const MAX_PENDING_FAULTS = 1_000;
+/** Instances that other controllers have changed and that wait to be read; with more everything is read. */
+export const MAX_HEARD_CHANGES = 10_000;
 
 // libvirt.
 export const LIBVIRT_KEEPALIVE_S = 2;
@@ -183,10 +193,13 @@ export const CHANNEL_SETTLES_MS = 10_000;
 export const MAX_PENDING_REFUSALS = 100;
 export const REFUSALS_PER_SECOND = 10;
 export const MAX_CHANNELS_SHOWN = 100;
+
+// Watches.
+/** Calls that watch sessions, and as many that watch instances. */
 export const MAX_WATCHERS = 256;
 /** How long a watcher may take to read what it was sent. */
 export const WATCHER_READS_MS = 30_000;
-/** Sessions that a watcher has not taken yet. */
+/** Steps that a watcher has not taken yet. */
 export const MAX_WATCH_BACKLOG = 10_000;
 
 // Postgres.
@@ -202,6 +215,8 @@ export const MAX_WAITING_VIEWERS = 2_000;
 // The client's own deadline for a statement: only a Postgres that is frozen or cut off is later than its time-out.
 export const DB_SILENCE_MS = 2_500;
 export const DB_RECONNECT_BACKOFF = { firstMs: 50, mostMs: 2_000 };
+/** How often the connection that only hears is asked for a sign of life, which it then has DB_SILENCE_MS for. */
+export const NOTIFICATIONS_PROBE_MS = 5_000;
 export const DB_IDLE_IN_TRANSACTION_MS = 5_000;
 export const MAX_BATCH = 64;
 export const MAX_BATCHES_AT_ONCE = 2;

@@ -5,11 +5,12 @@
 
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
-import { abortError, pause } from "../lib/deadline.js";
+import { pause } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
 import { MAX_WATCH_BACKLOG, MAX_WATCHERS, SESSION_SYNC_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
+import { tooMuchToWatch, WatchBacklog } from "../lib/watch-backlog.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { SessionWithChannels } from "./session.js";
 import type { WatchedSession, WatchFilter, WatchStore } from "./watch-store.js";
@@ -29,12 +30,10 @@ export interface SessionWatchesOptions {
 /** One watcher: what it sees and has not taken yet. */
 class Watcher {
   readonly #filter: WatchFilter;
-  /** Steps by the session they are about; "" is the one that says "synced". */
-  readonly #backlog = new Map<string, WatchStep>();
+  /** By the session they are about; "" is the one that says "synced". */
+  readonly backlog = new WatchBacklog<WatchStep>("sessions");
   /** What it was told at the beginning, so that the next look does not tell it again. */
   #told = new Map<string, string>();
-  #wake: () => void = () => undefined;
-  #error: ServiceError | undefined;
 
   constructor(filter: WatchFilter) {
     this.#filter = filter;
@@ -43,9 +42,9 @@ class Watcher {
   begin(sessions: readonly WatchedSession[]): void {
     for (const { session, changedIn } of sessions) {
       this.#told.set(session.sessionId, changedIn);
-      this.#add(session.sessionId, { kind: "session", session });
+      this.backlog.add(session.sessionId, { kind: "session", session });
     }
-    this.#add("", { kind: "synced" });
+    this.backlog.add("", { kind: "synced" });
   }
 
   tell(sessions: readonly WatchedSession[]): void {
@@ -53,42 +52,9 @@ class Watcher {
     this.#told = new Map();
     for (const { session, changedIn } of sessions) {
       if (this.#sees(session) && told.get(session.sessionId) !== changedIn) {
-        this.#add(session.sessionId, { kind: "session", session });
+        this.backlog.add(session.sessionId, { kind: "session", session });
       }
     }
-  }
-
-  fail(error: ServiceError): void {
-    this.#error ??= error;
-    this.#backlog.clear();
-    this.#wake();
-  }
-
-  /** The next step, as soon as there is one. */
-  async take(signal: AbortSignal): Promise<WatchStep> {
-    for (;;) {
-      if (signal.aborted) throw abortError(signal);
-      if (this.#error) throw this.#error;
-      for (const [key, step] of this.#backlog) {
-        this.#backlog.delete(key);
-        return step;
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = () => {
-          signal.removeEventListener("abort", this.#wake);
-          resolve();
-        };
-        signal.addEventListener("abort", this.#wake);
-      });
-    }
-  }
-
-  #add(key: string, step: WatchStep): void {
-    // Behind what waits: steps are told in the order of what they tell.
-    this.#backlog.delete(key);
-    this.#backlog.set(key, step);
-    if (this.#backlog.size > MAX_WATCH_BACKLOG) return this.fail(tooSlow());
-    this.#wake();
   }
 
   #sees({ instanceUuid, projectId }: SessionWithChannels): boolean {
@@ -139,7 +105,7 @@ export class SessionWatches implements Part {
     try {
       await this.#serially(() => this.#begin(watcher, filter));
       this.#loop ??= this.#run();
-      for (;;) yield await watcher.take(signal);
+      for (;;) yield await watcher.backlog.take(signal);
     } finally {
       this.#watchers.delete(watcher);
       this.#options.metrics.watches.set(this.#watchers.size);
@@ -168,7 +134,7 @@ export class SessionWatches implements Part {
     const { store } = this.#options;
     if (!this.#loop) this.#horizon = await store.horizon();
     const sessions = await store.open(filter, MAX_WATCH_BACKLOG);
-    if (sessions.length === MAX_WATCH_BACKLOG) throw tooSlow();
+    if (sessions.length === MAX_WATCH_BACKLOG) throw tooMuchToWatch("sessions");
     watcher.begin(sessions);
   }
 
@@ -177,7 +143,7 @@ export class SessionWatches implements Part {
     this.#horizon = horizon;
     this.#seen = new Map(sessions.map(({ session, changedIn }) => [session.sessionId, changedIn]));
     for (const watcher of this.#watchers) {
-      if (sessions.length > MAX_WATCH_BACKLOG) watcher.fail(tooSlow());
+      if (sessions.length > MAX_WATCH_BACKLOG) watcher.backlog.overflow();
       else watcher.tell(changed);
     }
   }
@@ -187,11 +153,4 @@ export class SessionWatches implements Part {
     this.#work = result.catch(() => undefined);
     return result;
   }
-}
-
-function tooSlow(): ServiceError {
-  return new ServiceError(
-    "LIMITED",
-    "more sessions change than this watch takes; narrow it or read faster, and begin anew",
-  );
 }
