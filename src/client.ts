@@ -20,6 +20,8 @@ export {
   Host,
   Instance,
   InstanceFault,
+  InstanceRemoved,
+  InstancesSynced,
   InventoryServiceClient,
   InventoryServiceService,
   ListHostsRequest,
@@ -31,6 +33,8 @@ export {
   RegisterInstanceResponse,
   UpdateInstanceRequest,
   UpdateInstanceResponse,
+  WatchInstancesRequest,
+  WatchInstancesResponse,
 } from "../proto/gen/spicegate/inventory/v1/inventory.js";
 export {
   Channel,

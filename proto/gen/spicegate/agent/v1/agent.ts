@@ -283,6 +283,9 @@ export interface ConnectResponse {
     | //
     /** Send the inventory again. */
     { $case: "resendInventory"; resendInventory: ResendInventory }
+    | //
+    /** A controller came or went. */
+    { $case: "peers"; peers: Peers }
     | undefined;
 }
 
@@ -348,6 +351,12 @@ export interface Peer {
   controllerId: string;
   /** host:port of its agent listener. */
   address: string;
+}
+
+/** Peers is what Welcome's list has become; see "Several controllers". */
+export interface Peers {
+  /** All living controllers, this one included. */
+  peers: Peer[];
 }
 
 /** Refusal says why an agent is not let in. */
@@ -733,6 +742,9 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       case "resendInventory":
         ResendInventory.encode(message.message.resendInventory, writer.uint32(50).fork()).join();
         break;
+      case "peers":
+        Peers.encode(message.message.peers, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -801,6 +813,14 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
             };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "peers", peers: Peers.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -855,6 +875,12 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
             $case: "resendInventory",
             resendInventory: ResendInventory.fromPartial(object.message.resendInventory),
           };
+        }
+        break;
+      }
+      case "peers": {
+        if (object.message?.peers !== undefined && object.message?.peers !== null) {
+          message.message = { $case: "peers", peers: Peers.fromPartial(object.message.peers) };
         }
         break;
       }
@@ -1348,6 +1374,61 @@ export const Peer: MessageFns<Peer> = {
     const message = createBasePeer();
     message.controllerId = object.controllerId ?? "";
     message.address = object.address ?? "";
+    return message;
+  },
+};
+
+function createBasePeers(): Peers {
+  return { peers: [] };
+}
+
+export const Peers: MessageFns<Peers> = {
+  encode(message: Peers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.peers) {
+      Peer.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Peers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.peers.push(Peer.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Peers>, I>>(base?: I): Peers {
+    return Peers.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Peers>, I>>(object: I): Peers {
+    const message = createBasePeers();
+    message.peers = object.peers?.map((e) => Peer.fromPartial(e)) || [];
     return message;
   },
 };

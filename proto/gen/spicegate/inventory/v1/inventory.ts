@@ -11,7 +11,9 @@ import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -126,7 +128,7 @@ export interface InstanceFault {
 export interface Host {
   /** Its name, as the agent announces it. */
   host: string;
-  /** True while its agent is connected to this controller. */
+  /** True while its agent is connected to this controller, the one that answers. */
   connected: boolean;
   /** False while the agent has lost its hypervisor. */
   hypervisorAvailable: boolean;
@@ -145,7 +147,11 @@ export interface Host {
   /** How many instances are on it. */
   instanceCount: number;
   /** When its agent last reported something. */
-  lastSeenAt: Date | undefined;
+  lastSeenAt:
+    | Date
+    | undefined;
+  /** To how many living controllers its agent is connected, this one or others. */
+  connectedControllers: number;
 }
 
 /** ListInstancesRequest filters and pages. Empty filters match everything. */
@@ -186,6 +192,46 @@ export interface GetInstanceResponse {
     | undefined;
   /** Its last ten faults, newest first; filled for administrators only. */
   faults: InstanceFault[];
+}
+
+/** WatchInstancesRequest filters as ListInstancesRequest does. Empty filters match everything. */
+export interface WatchInstancesRequest {
+  /** Only this project's. */
+  projectId: string;
+  /** Only those on this host. */
+  host: string;
+  /** Only those with exactly this name. */
+  name: string;
+  /** Only those in this power state. */
+  powerState: PowerState;
+}
+
+/** InstanceRemoved says that an instance is no longer among those that are watched. */
+export interface InstanceRemoved {
+  /** Its UUID; of one that came and went between two messages the watcher may not have heard before. */
+  instanceUuid: string;
+}
+
+/** InstancesSynced says that every instance there was when the watch began has been sent. */
+export interface InstancesSynced {
+}
+
+/** WatchInstancesResponse is one step of a watch. */
+export interface WatchInstancesResponse {
+  /** Grows with every message of this stream. */
+  revision: bigint;
+  /** What it says. */
+  event:
+    | //
+    /** An instance as it is now. */
+    { $case: "instance"; instance: Instance }
+    | //
+    /** One that is gone from this view. */
+    { $case: "removed"; removed: InstanceRemoved }
+    | //
+    /** From here on: changes. */
+    { $case: "synced"; synced: InstancesSynced }
+    | undefined;
 }
 
 /** RegisterInstanceRequest carries the orchestrator's half; output-only fields are ignored. */
@@ -577,6 +623,7 @@ function createBaseHost(): Host {
     vnc: false,
     instanceCount: 0,
     lastSeenAt: undefined,
+    connectedControllers: 0,
   };
 }
 
@@ -614,6 +661,9 @@ export const Host: MessageFns<Host> = {
     }
     if (message.lastSeenAt !== undefined) {
       Timestamp.encode(toTimestamp(message.lastSeenAt), writer.uint32(90).fork()).join();
+    }
+    if (message.connectedControllers !== 0) {
+      writer.uint32(96).uint32(message.connectedControllers);
     }
     return writer;
   },
@@ -719,6 +769,14 @@ export const Host: MessageFns<Host> = {
             message.lastSeenAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.connectedControllers = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -747,6 +805,7 @@ export const Host: MessageFns<Host> = {
     message.vnc = object.vnc ?? false;
     message.instanceCount = object.instanceCount ?? 0;
     message.lastSeenAt = object.lastSeenAt ?? undefined;
+    message.connectedControllers = object.connectedControllers ?? 0;
     return message;
   },
 };
@@ -1053,6 +1112,308 @@ export const GetInstanceResponse: MessageFns<GetInstanceResponse> = {
       ? Instance.fromPartial(object.instance)
       : undefined;
     message.faults = object.faults?.map((e) => InstanceFault.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWatchInstancesRequest(): WatchInstancesRequest {
+  return { projectId: "", host: "", name: "", powerState: 0 };
+}
+
+export const WatchInstancesRequest: MessageFns<WatchInstancesRequest> = {
+  encode(message: WatchInstancesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.projectId !== "") {
+      writer.uint32(10).string(message.projectId);
+    }
+    if (message.host !== "") {
+      writer.uint32(18).string(message.host);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.powerState !== 0) {
+      writer.uint32(32).int32(message.powerState);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchInstancesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchInstancesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.projectId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.powerState = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchInstancesRequest>, I>>(base?: I): WatchInstancesRequest {
+    return WatchInstancesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchInstancesRequest>, I>>(object: I): WatchInstancesRequest {
+    const message = createBaseWatchInstancesRequest();
+    message.projectId = object.projectId ?? "";
+    message.host = object.host ?? "";
+    message.name = object.name ?? "";
+    message.powerState = object.powerState ?? 0;
+    return message;
+  },
+};
+
+function createBaseInstanceRemoved(): InstanceRemoved {
+  return { instanceUuid: "" };
+}
+
+export const InstanceRemoved: MessageFns<InstanceRemoved> = {
+  encode(message: InstanceRemoved, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instanceUuid !== "") {
+      writer.uint32(10).string(message.instanceUuid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InstanceRemoved {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInstanceRemoved();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instanceUuid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<InstanceRemoved>, I>>(base?: I): InstanceRemoved {
+    return InstanceRemoved.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<InstanceRemoved>, I>>(object: I): InstanceRemoved {
+    const message = createBaseInstanceRemoved();
+    message.instanceUuid = object.instanceUuid ?? "";
+    return message;
+  },
+};
+
+function createBaseInstancesSynced(): InstancesSynced {
+  return {};
+}
+
+export const InstancesSynced: MessageFns<InstancesSynced> = {
+  encode(_: InstancesSynced, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InstancesSynced {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInstancesSynced();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<InstancesSynced>, I>>(base?: I): InstancesSynced {
+    return InstancesSynced.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<InstancesSynced>, I>>(_: I): InstancesSynced {
+    const message = createBaseInstancesSynced();
+    return message;
+  },
+};
+
+function createBaseWatchInstancesResponse(): WatchInstancesResponse {
+  return { revision: 0n, event: undefined };
+}
+
+export const WatchInstancesResponse: MessageFns<WatchInstancesResponse> = {
+  encode(message: WatchInstancesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.revision);
+    }
+    switch (message.event?.$case) {
+      case "instance":
+        Instance.encode(message.event.instance, writer.uint32(18).fork()).join();
+        break;
+      case "removed":
+        InstanceRemoved.encode(message.event.removed, writer.uint32(26).fork()).join();
+        break;
+      case "synced":
+        InstancesSynced.encode(message.event.synced, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchInstancesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchInstancesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "instance", instance: Instance.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = { $case: "removed", removed: InstanceRemoved.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.event = { $case: "synced", synced: InstancesSynced.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchInstancesResponse>, I>>(base?: I): WatchInstancesResponse {
+    return WatchInstancesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchInstancesResponse>, I>>(object: I): WatchInstancesResponse {
+    const message = createBaseWatchInstancesResponse();
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    switch (object.event?.$case) {
+      case "instance": {
+        if (object.event?.instance !== undefined && object.event?.instance !== null) {
+          message.event = { $case: "instance", instance: Instance.fromPartial(object.event.instance) };
+        }
+        break;
+      }
+      case "removed": {
+        if (object.event?.removed !== undefined && object.event?.removed !== null) {
+          message.event = { $case: "removed", removed: InstanceRemoved.fromPartial(object.event.removed) };
+        }
+        break;
+      }
+      case "synced": {
+        if (object.event?.synced !== undefined && object.event?.synced !== null) {
+          message.event = { $case: "synced", synced: InstancesSynced.fromPartial(object.event.synced) };
+        }
+        break;
+      }
+    }
     return message;
   },
 };
@@ -1572,6 +1933,23 @@ export const InventoryServiceService = {
     responseDeserialize: (value: Buffer): GetInstanceResponse => GetInstanceResponse.decode(value),
   },
   /**
+   * WatchInstances sends the instances the caller may see, then a mark that these were all, then every instance that
+   * changes, whole. What changes more than once between two messages is sent once. What is deleted, or leaves the
+   * filters or the caller's project, is told as removed. A watcher that does not read is cut off with LIMITED and starts
+   * again. Changes on a host whose agent is not connected to this controller are told when it is.
+   */
+  watchInstances: {
+    path: "/spicegate.inventory.v1.InventoryService/WatchInstances" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchInstancesRequest): Buffer =>
+      Buffer.from(WatchInstancesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchInstancesRequest => WatchInstancesRequest.decode(value),
+    responseSerialize: (value: WatchInstancesResponse): Buffer =>
+      Buffer.from(WatchInstancesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchInstancesResponse => WatchInstancesResponse.decode(value),
+  },
+  /**
    * RegisterInstance creates the orchestrator's half of an instance, or replaces it where it exists. It revives a
    * deleted instance with empty columns. Called twice with the same content it changes nothing.
    */
@@ -1634,6 +2012,13 @@ export interface InventoryServiceServer extends UntypedServiceImplementation {
   /** GetInstance returns one instance; an administrator also sees its last faults. */
   getInstance: handleUnaryCall<GetInstanceRequest, GetInstanceResponse>;
   /**
+   * WatchInstances sends the instances the caller may see, then a mark that these were all, then every instance that
+   * changes, whole. What changes more than once between two messages is sent once. What is deleted, or leaves the
+   * filters or the caller's project, is told as removed. A watcher that does not read is cut off with LIMITED and starts
+   * again. Changes on a host whose agent is not connected to this controller are told when it is.
+   */
+  watchInstances: handleServerStreamingCall<WatchInstancesRequest, WatchInstancesResponse>;
+  /**
    * RegisterInstance creates the orchestrator's half of an instance, or replaces it where it exists. It revives a
    * deleted instance with empty columns. Called twice with the same content it changes nothing.
    */
@@ -1685,6 +2070,21 @@ export interface InventoryServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetInstanceResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * WatchInstances sends the instances the caller may see, then a mark that these were all, then every instance that
+   * changes, whole. What changes more than once between two messages is sent once. What is deleted, or leaves the
+   * filters or the caller's project, is told as removed. A watcher that does not read is cut off with LIMITED and starts
+   * again. Changes on a host whose agent is not connected to this controller are told when it is.
+   */
+  watchInstances(
+    request: WatchInstancesRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchInstancesResponse>;
+  watchInstances(
+    request: WatchInstancesRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchInstancesResponse>;
   /**
    * RegisterInstance creates the orchestrator's half of an instance, or replaces it where it exists. It revives a
    * deleted instance with empty columns. Called twice with the same content it changes nothing.
