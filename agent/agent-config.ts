@@ -21,7 +21,9 @@ export const agentSchema = z.strictObject({
         .min(1, "must name at least one controller")
         .refine((list) => new Set(list).size === list.length, "must not name a controller twice")
         .default(["127.0.0.1:50052"])
-        .describe("The controllers to connect to, each as host:port of its agents.listen."),
+        .describe(
+          "Controllers to connect to, each as host:port of its agents.listen; one that lives is enough, it tells of the others.",
+        ),
     })
     .prefault({}),
   libvirt: z

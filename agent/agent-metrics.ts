@@ -64,7 +64,7 @@ export function createAgentMetrics(registry: Registry, read: () => AgentReadings
     }),
     streams: gauge(
       "streams",
-      "Streams to controllers by state: idle, connecting, greeting, open, draining, waiting, stopped.",
+      "Streams to controllers by state: idle, connecting, greeting, open, draining, waiting, standby (another address leads to the same controller), stopped.",
       ["state"],
     ),
     reconnects: counter("reconnects_total", "Attempts to connect to a controller after the first one."),

@@ -3,7 +3,7 @@
 import type { StatusObject } from "@grpc/grpc-js";
 import { status as grpcStatus } from "@grpc/grpc-js";
 import { isDeepStrictEqual } from "node:util";
-import type { ConnectResponse, Drain, Refusal, Welcome } from "../proto/gen/spicegate/agent/v1/agent.js";
+import type { ConnectResponse, Drain, Peer, Refusal, Welcome } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { DrainCause } from "../proto/gen/spicegate/agent/v1/agent.js";
 import type { Clock } from "../src/lib/clock.js";
 import { MAX_REQUEST_MS, STREAM_END_MS, WELCOME_MS } from "../src/lib/limits.js";
@@ -36,6 +36,16 @@ export interface SessionContext {
 /** Where a session stands. */
 export type SessionPhase = "connecting" | "greeting" | "open" | "draining" | "ended";
 
+/** Who hears what a session comes to. */
+export interface SessionListener {
+  /** Where it stands now. */
+  phase(phase: SessionPhase): void;
+  /** It is open, on this run of a controller. */
+  welcomed(controllerId: string): void;
+  /** The controllers that the other side knows to live; each list replaces the one before. */
+  peers(peers: readonly Peer[]): void;
+}
+
 /** How a session ended, which decides when the next one begins. */
 export type SessionEnd =
   | { readonly kind: "lost"; readonly detail: string }
@@ -47,7 +57,7 @@ export type SessionEnd =
 /** One attempt at a stream, to be run once. */
 export class ControlSession {
   readonly #context: SessionContext;
-  readonly #onPhase: (phase: SessionPhase) => void;
+  readonly #listener: SessionListener;
   readonly #dialled: Dialled;
   readonly #writer: StreamWriter;
   readonly #reports: ReportSender;
@@ -60,9 +70,9 @@ export class ControlSession {
   #cancelTimer: () => void = () => undefined;
   #leaveInventory: () => void = () => undefined;
 
-  constructor(dialled: Dialled, context: SessionContext, onPhase: (phase: SessionPhase) => void) {
+  constructor(dialled: Dialled, context: SessionContext, listener: SessionListener) {
     this.#context = context;
-    this.#onPhase = onPhase;
+    this.#listener = listener;
     this.#dialled = dialled;
     this.#writer = new StreamWriter(this.#dialled.call, () => this.#cut());
     this.#reports = new ReportSender({ ...context, writer: this.#writer });
@@ -83,7 +93,7 @@ export class ControlSession {
       call.on("error", () => undefined);
       call.on("status", (status) => this.#finish(this.#leaving ?? lost(describeStatus(status))));
       call.on("data", (message: ConnectResponse) => this.#receive(message));
-      this.#onPhase("connecting");
+      this.#listener.phase("connecting");
       this.#setTimer(WELCOME_MS, () => this.#finish(lost(`no welcome within ${WELCOME_MS} ms`)));
       const hello = this.#context.identity.hello(this.#statusInHello);
       this.#writer.write(encodeMessage({ $case: "hello", hello }), () => this.#greeted());
@@ -137,6 +147,8 @@ export class ControlSession {
         return this.#drained(message.drain);
       case "resendInventory":
         return this.#context.inventory.resend(this.#reports);
+      case "peers":
+        return this.#listener.peers(message.peers.peers);
       case "welcome":
       case "refusal":
       case undefined:
@@ -159,6 +171,8 @@ export class ControlSession {
     const status = hypervisor.status();
     if (!isDeepStrictEqual(status, this.#statusInHello)) this.#reports.status(status);
     this.#leaveInventory = inventory.join(this.#reports);
+    this.#listener.welcomed(welcome.controllerId);
+    this.#listener.peers(welcome.peers);
   }
 
   #drained(drain: Drain): void {
@@ -198,7 +212,7 @@ export class ControlSession {
 
   #setPhase(phase: SessionPhase): void {
     this.#phase = phase;
-    this.#onPhase(phase);
+    this.#listener.phase(phase);
   }
 
   #setTimer(ms: number, action: () => void): void {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Drain } from "../proto/gen/spicegate/agent/v1/agent.js";
+import type { Drain, Peer } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { RefusalReason } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { Backoff } from "../src/lib/backoff.js";
 import { pause } from "../src/lib/deadline.js";
 import { MAX_RECONNECT_WAIT_MS, RECONNECT_BACKOFF, REPLACED_WAIT_MS } from "../src/lib/limits.js";
 import type { Part } from "../src/lib/lifecycle.js";
-import type { SessionContext, SessionEnd, SessionPhase } from "./control-session.js";
+import { Waiters } from "../src/lib/waiters.js";
+import type { SessionContext, SessionEnd, SessionListener, SessionPhase } from "./control-session.js";
 import { ControlSession } from "./control-session.js";
 import { Dialler } from "./dial.js";
 
 /** Where the stream to one controller stands. */
-export type StreamState = "idle" | Exclude<SessionPhase, "ended"> | "waiting" | "stopped";
+export type StreamState = "idle" | Exclude<SessionPhase, "ended"> | "waiting" | "standby" | "stopped";
 
 /** What a stream needs. */
 export interface ControllerStreamOptions {
@@ -18,18 +19,32 @@ export interface ControllerStreamOptions {
   readonly address: string;
   readonly context: SessionContext;
   readonly onState: (state: StreamState) => void;
+  readonly onWelcome: (controllerId: string) => void;
+  readonly onPeers: (peers: readonly Peer[]) => void;
+  /** An attempt has ended without a word of the controller. */
+  readonly onUnreached: () => void;
+  /** How long the first attempt is put off, in milliseconds. */
+  readonly delayMs?: number;
   readonly backoff?: Backoff;
   /** Between 0 and 1; picks the moment within the window of a Drain. */
   readonly random?: () => number;
 }
 
-/** Keeps one stream to one controller: whenever it ends, another begins after a wait that depends on how it ended. */
+/** Where a stream stands that has not heard anything. */
+const UNREACHED: readonly StreamState[] = ["connecting", "greeting"];
+
+/**
+ * Keeps one stream to one address: whenever it ends, another begins after a wait that depends on how it ended. Where
+ * another address leads to the same controller, one of them stands by.
+ */
 export class ControllerStream implements Part {
   readonly #options: ControllerStreamOptions;
   readonly #dialler: Dialler;
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
+  readonly #turn = new Waiters();
   #state: StreamState = "idle";
+  #standsBy = false;
   #session: ControlSession | undefined;
   #running: Promise<void> | undefined;
   #lastLogged = "";
@@ -52,24 +67,61 @@ export class ControllerStream implements Part {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#session?.leave();
+    this.#turn.wake();
     await this.#running;
     this.#dialler.close();
     this.#setState("stopped");
   }
 
+  /** Ends the stream, where there is one, and makes no other until it is needed. Twice is harmless. */
+  standBy(): void {
+    this.#standsBy = true;
+    this.#session?.leave();
+  }
+
+  /** Ends the standing by, soon and not at once: many agents may need their other address in the same instant. */
+  takeOver(): void {
+    this.#standsBy = false;
+    this.#turn.wake();
+  }
+
   async #run(): Promise<void> {
-    const { context } = this.#options;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      this.#session = new ControlSession(this.#dialler.dial(), context, (phase) => this.#onPhase(phase));
-      const end = await this.#session.run();
-      this.#session = undefined;
-      if (end.kind === "left") return;
-      const waitMs = Math.round(this.#waitAfter(end));
-      this.#logEnd(end, waitMs);
-      this.#setState("waiting");
-      if (await pause(waitMs, signal, context.clock)) context.metrics.reconnects.inc();
+    const { delayMs = 0 } = this.#options;
+    if (delayMs > 0) await this.#wait(delayMs);
+    while (!this.#stopping.signal.aborted) {
+      if (this.#standsBy) await this.#standing();
+      else await this.#attempt();
     }
+  }
+
+  /** One session, and the wait after it. */
+  async #attempt(): Promise<void> {
+    const { context, onUnreached } = this.#options;
+    this.#session = new ControlSession(this.#dialler.dial(), context, this.#listener());
+    const end = await this.#session.run();
+    this.#session = undefined;
+    if (end.kind === "left" || this.#standsBy) return;
+    const waitMs = Math.round(this.#waitAfter(end));
+    this.#logEnd(end, waitMs);
+    if (end.kind === "lost" && UNREACHED.includes(this.#state)) onUnreached();
+    if (await this.#wait(waitMs)) context.metrics.reconnects.inc();
+  }
+
+  #listener(): SessionListener {
+    const { onWelcome, onPeers } = this.#options;
+    return { phase: (phase) => this.#onPhase(phase), welcomed: onWelcome, peers: onPeers };
+  }
+
+  async #standing(): Promise<void> {
+    this.#setState("standby");
+    await this.#turn.wait();
+    await this.#wait(this.#backoff.next());
+  }
+
+  /** False, at once, when the stream is to stop. */
+  #wait(ms: number): Promise<boolean> {
+    this.#setState("waiting");
+    return pause(ms, this.#stopping.signal, this.#options.context.clock);
   }
 
   #waitAfter(end: Exclude<SessionEnd, { kind: "left" }>): number {

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// Which controllers the agent is connected to. It begins with the addresses of its configuration; the controllers tell
+// it of each other. "Several controllers" in agent.proto is the specification.
+import type { Peer } from "../proto/gen/spicegate/agent/v1/agent.js";
+import { FORGET_PEER_MS, MAX_PEERS, PEER_DIAL_WINDOW_MS } from "../src/lib/limits.js";
 import type { Part } from "../src/lib/lifecycle.js";
+import { loopbackAddress } from "../src/lib/listen-address.js";
 import type { Readiness } from "../src/telemetry/readiness.js";
 import type { SessionContext } from "./control-session.js";
 import type { StreamState } from "./controller-stream.js";
@@ -7,40 +12,154 @@ import { ControllerStream } from "./controller-stream.js";
 
 /** What the streams to all controllers need. */
 export interface ControllerStreamsOptions {
-  /** host:port of each controller. */
+  /** host:port of each controller in the configuration; never dropped. */
   readonly addresses: readonly string[];
   readonly context: SessionContext;
   /** Its condition "controller" holds while at least one stream is open. */
   readonly readiness: Readiness;
+  /** Between 0 and 1; picks the moment at which a learned controller is dialled. */
+  readonly random?: () => number;
 }
 
-const STATES: readonly StreamState[] = ["idle", "connecting", "greeting", "open", "draining", "waiting", "stopped"];
+const STATES: readonly StreamState[] = [
+  "idle",
+  "connecting",
+  "greeting",
+  "open",
+  "draining",
+  "waiting",
+  "standby",
+  "stopped",
+];
+
+/** An address, and what is known of it. */
+interface Entry {
+  readonly stream: ControllerStream;
+  readonly learned: boolean;
+  /** The controller that it leads to, as a list or Welcome last said; undefined: nobody has yet. */
+  controllerId: string | undefined;
+  /** What the controller behind it says of all; empty while the stream is not open. */
+  peers: readonly Peer[];
+  /** Since when the lists lack it; undefined where one names it, or there is none. */
+  lackedSince?: number | undefined;
+}
 
 /** One stream to each controller, and what is known of all of them together. */
 export class ControllerStreams implements Part {
   readonly #options: ControllerStreamsOptions;
-  readonly #streams: readonly ControllerStream[];
+  readonly #entries = new Map<string, Entry>();
+  #stopped = false;
 
   constructor(options: ControllerStreamsOptions) {
     this.#options = options;
-    const { addresses, context } = options;
-    this.#streams = addresses.map(
-      (address) => new ControllerStream({ address, context, onState: () => this.#onState() }),
-    );
+    for (const address of options.addresses) this.#add(address, { learned: false });
   }
 
   start(): void {
-    for (const stream of this.#streams) stream.start();
+    for (const { stream } of this.#entries.values()) stream.start();
   }
 
   /** Leaves every controller in an orderly way, all at once. */
   async stop(): Promise<void> {
-    await Promise.all(this.#streams.map((stream) => stream.stop()));
+    this.#stopped = true;
+    await Promise.all([...this.#entries.values()].map(({ stream }) => stream.stop()));
   }
 
-  #onState(): void {
+  #add(address: string, { learned }: { readonly learned: boolean }): Entry {
+    const { context, random = Math.random } = this.#options;
+    const stream = new ControllerStream({
+      address,
+      context,
+      delayMs: learned ? random() * PEER_DIAL_WINDOW_MS : 0,
+      onState: (state) => this.#onState(entry, state),
+      onWelcome: (id) => this.#onWelcome(entry, id),
+      onPeers: (peers) => this.#onPeers(entry, peers),
+      onUnreached: () => this.#onUnreached(address, entry),
+    });
+    const entry: Entry = { stream, learned, controllerId: undefined, peers: [] };
+    this.#entries.set(address, entry);
+    return entry;
+  }
+
+  #onState(entry: Entry, state: StreamState): void {
+    if (state !== "open") this.#left(entry);
+    this.#report();
+  }
+
+  /** The newer of two streams to the same controller stays: the controller has ended the older one already. */
+  #onWelcome(entry: Entry, controllerId: string): void {
+    entry.controllerId = controllerId;
+    for (const other of this.#aliasesOf(entry)) other.stream.standBy();
+  }
+
+  #onPeers(entry: Entry, peers: readonly Peer[]): void {
+    entry.peers = peers.filter(({ address }) => loopbackAddress().safeParse(address).success).slice(0, MAX_PEERS);
+    for (const peer of entry.peers) this.#learn(peer);
+    this.#judge();
+  }
+
+  #learn({ address, controllerId }: Peer): void {
+    const entry = this.#entries.get(address) ?? this.#addLearned(address);
+    // An open stream knows better than a list, which may be older than a restart.
+    if (!entry || entry.stream.state === "open") return;
+    entry.controllerId = controllerId;
+    if (this.#isConnected(controllerId)) entry.stream.standBy();
+    entry.stream.start();
+  }
+
+  #addLearned(address: string): Entry | undefined {
+    if (this.#stopped || this.#learnedCount() >= MAX_PEERS) return undefined;
+    this.#options.context.log.info({ controller: address }, "told of a controller");
+    return this.#add(address, { learned: true });
+  }
+
+  /** A stream is no longer open: its lists no longer count, and another address of its controller has its turn. */
+  #left(entry: Entry): void {
+    entry.peers = [];
+    this.#judge();
+    if (this.#stopped || this.#isConnected(entry.controllerId)) return;
+    for (const other of this.#aliasesOf(entry)) other.stream.takeOver();
+  }
+
+  /** Notes of each learned address since when it is missing in the lists. */
+  #judge(): void {
+    const lists = [...this.#entries.values()].flatMap(({ peers }) => peers);
+    const named = new Set(lists.map(({ address }) => address));
+    const now = this.#options.context.clock.now();
+    for (const [address, entry] of this.#entries) {
+      const lacks = lists.length > 0 && !named.has(address);
+      entry.lackedSince = lacks ? (entry.lackedSince ?? now) : undefined;
+    }
+  }
+
+  #onUnreached(address: string, { learned, stream, lackedSince }: Entry): void {
+    const { context } = this.#options;
+    if (!learned || lackedSince === undefined || context.clock.now() - lackedSince < FORGET_PEER_MS) return;
+    context.log.info({ controller: address }, "a controller that nobody names any more is forgotten");
+    this.#entries.delete(address);
+    void stream.stop();
+  }
+
+  #isConnected(controllerId: string | undefined): boolean {
+    const all = [...this.#entries.values()];
+    return all.some((entry) => entry.controllerId === controllerId && entry.stream.state === "open");
+  }
+
+  /** The other addresses of the same controller. */
+  #aliasesOf(entry: Entry): readonly Entry[] {
+    const { controllerId } = entry;
+    if (controllerId === undefined) return [];
+    return [...this.#entries.values()].filter((other) => other !== entry && other.controllerId === controllerId);
+  }
+
+  #learnedCount(): number {
+    return [...this.#entries.values()].filter(({ learned }) => learned).length;
+  }
+
+  #report(): void {
     const { context, readiness } = this.#options;
-    const count = (state: StreamState): number => this.#streams.filter((stream) => stream.state === state).length;
+    const states = [...this.#entries.values()].map(({ stream }) => stream.state);
+    const count = (state: StreamState): number => states.filter((each) => each === state).length;
     for (const state of STATES) context.metrics.streams.set({ state }, count(state));
     readiness.set("controller", count("open") > 0, "no controller is connected");
   }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { Server, ServerCredentials, status } from "@grpc/grpc-js";
+import { randomBytes } from "node:crypto";
 import type {
   AgentRequest,
   ConnectRequest,
   Drain,
   Hello,
+  Peer,
   Refusal,
   Reply,
   Welcome,
@@ -30,7 +32,12 @@ export class FakeController {
   /** What the next streams are greeted with. */
   greeting: Greeting = "welcome";
   refusal: Refusal = { reason: 3, message: "stopping", retryAfterMs: 0 };
-  welcome: Welcome = { controllerId: "0".repeat(32), generation: 7n, protocolVersion: 1, peers: [] };
+  welcome: Welcome = {
+    controllerId: randomBytes(16).toString("hex"),
+    generation: 7n,
+    protocolVersion: 1,
+    peers: [],
+  };
   /** Every stream so far, the newest last. */
   readonly streams: FakeStream[] = [];
   #server: Server;
@@ -40,6 +47,11 @@ export class FakeController {
 
   constructor() {
     this.#server = this.#makeServer();
+  }
+
+  /** As other controllers tell of it. */
+  get peer(): Peer {
+    return { controllerId: this.welcome.controllerId, address: this.address };
   }
 
   get address(): string {

@@ -5,7 +5,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { connect, createServer } from "node:net";
 import type { StreamState } from "../../../agent/controller-stream.js";
 import { ControllerStream } from "../../../agent/controller-stream.js";
-import type { Reply } from "../../../proto/gen/spicegate/agent/v1/agent.js";
+import type { Peer, Reply } from "../../../proto/gen/spicegate/agent/v1/agent.js";
 import { DrainCause, FailureReason } from "../../../proto/gen/spicegate/agent/v1/agent.js";
 import { Backoff } from "../../../src/lib/backoff.js";
 import {
@@ -39,6 +39,7 @@ interface Options {
   readonly hypervisorClock?: FakeClock;
   readonly backoffMs?: number;
   readonly address?: string;
+  readonly delayMs?: number;
 }
 
 describe("ControllerStream", () => {
@@ -47,11 +48,17 @@ describe("ControllerStream", () => {
   let clock: FakeClock | undefined;
   let stream: ControllerStream;
   let states: StreamState[];
+  let welcomes: string[];
+  let lists: (readonly Peer[])[];
+  let unreached: number;
 
   beforeEach(async () => {
     controller = new FakeController();
     await controller.start();
     states = [];
+    welcomes = [];
+    lists = [];
+    unreached = 0;
     clock = undefined;
   });
 
@@ -71,6 +78,10 @@ describe("ControllerStream", () => {
       address: options.address ?? controller.address,
       context: parts.context,
       onState: (state) => states.push(state),
+      onWelcome: (id) => welcomes.push(id),
+      onPeers: (peers) => lists.push(peers),
+      onUnreached: () => (unreached += 1),
+      delayMs: options.delayMs ?? 0,
       backoff: new Backoff(bounds, () => 0.5),
       random: () => 0.5,
     });
@@ -405,6 +416,60 @@ describe("ControllerStream", () => {
       });
       expect(await parts.metric("streams_cut_total")).to.equal(1);
       expect(await parts.metric("reports_total", { kind: "page" })).to.be.within(1, 49);
+    });
+  });
+
+  describe("beside other controllers", () => {
+    it("tells which controller it has reached, and each list of others", async () => {
+      const list = [{ controllerId: "b", address: "127.0.0.1:1" }];
+      controller.welcome = { ...controller.welcome, peers: list };
+      const peer = await connected();
+      peer.send({ $case: "peers", peers: { peers: [] } });
+      await until("the list", () => lists.length === 2);
+      expect(welcomes).to.deep.equal([controller.welcome.controllerId]);
+      expect(lists).to.deep.equal([list, []]);
+      expect(await parts.metric("messages_ignored_total")).to.equal(0);
+    });
+
+    it("tells each attempt that hears nothing, but not the end of a stream", async () => {
+      const peer = await connected();
+      controller.greeting = "fail";
+      peer.end();
+      await until("the attempts", () => unreached > 1);
+      const before = unreached;
+      controller.greeting = "refuse";
+      await controller.nextStream();
+      await until("refusals", () => controller.streams.at(-1)?.received.length === 1);
+      expect(unreached).to.be.within(before, before + 1);
+    });
+
+    it("makes its first attempt after a delay", async () => {
+      const time = new FakeClock();
+      start({ clock: time, delayMs: 100 });
+      await reconnectsAfter(100);
+      await (await controller.nextStream()).next("inventorySnapshot");
+    });
+
+    it("stands by: ends its stream and makes no other until it takes over, soon", async () => {
+      const peer = await connected({ clock: new FakeClock() });
+      stream.standBy();
+      await peer.next("drain");
+      await within("the end", peer.ended);
+      await inState("standby");
+      clock?.advance(MAX_RECONNECT_WAIT_MS);
+      expect(stream.state).to.equal("standby");
+      stream.takeOver();
+      await reconnectsAfter(1);
+      await (await controller.nextStream()).next("inventorySnapshot");
+    });
+
+    it("stops while it stands by", async () => {
+      await connected();
+      stream.standBy();
+      await inState("standby");
+      await within("the stop", stream.stop());
+      expect(stream.state).to.equal("stopped");
+      expect(controller.streams).to.have.length(1);
     });
   });
 
