@@ -4,7 +4,6 @@
 // statement that a frozen server never answers. While Postgres is away callers are told so at once and one probe looks
 // for it in the background. Knows nothing of what the tables mean.
 
-import type { Socket } from "node:net";
 import { Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
 import { Backoff } from "../lib/backoff.js";
@@ -18,6 +17,7 @@ import { messageOf } from "../lib/message-of.js";
 import { Connection, inTransaction } from "./connection.js";
 import type { Querier, Statement } from "./connection.js";
 import { connectionOptions } from "./connection-options.js";
+import { cutConnection } from "./cut-connection.js";
 import { databaseUnavailable, serviceErrorFromPostgres, troubleOf } from "./postgres-errors.js";
 import { judgeSchema } from "./schema-compat.js";
 import type { SchemaCompat } from "./schema-compat.js";
@@ -255,11 +255,6 @@ async function retire(own: OwnPool, clock: Clock): Promise<void> {
   try {
     await withDeadline({ ms: DB_SILENCE_MS, expired, clock }, () => own.pool.end());
   } catch {
-    for (const client of own.clients) cut(client);
+    for (const client of own.clients) cutConnection(client);
   }
-}
-
-/** Closes the socket, which the driver's types do not show. */
-function cut(client: pg.PoolClient): void {
-  (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
 }
