@@ -13,16 +13,18 @@ import { addSessionService } from "./api/session-service.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import type { LegacyParts } from "./consoleauth/legacy-parts.js";
 import { createLegacyParts } from "./consoleauth/legacy-parts.js";
+import { Notifications } from "./db/notifications.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
 import { createGatewayServer } from "./gateway/gateway-server.js";
+import { CONTROLLERS_CHANNEL, INSTANCES_CHANNEL } from "./instances/announcements.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
 import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
-import { requireAddress } from "./lib/listen-address.js";
+import { formatAddress, requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
@@ -62,6 +64,9 @@ export class Controller implements Part {
   readonly #published: PublishedServices;
   readonly #controllerId = randomBytes(16).toString("hex");
   readonly #database: Database;
+  readonly #notifications: Notifications;
+  readonly #presence: ControllerPresence;
+  readonly #agentServer: GrpcServer;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
   readonly #callers: LoopbackCallers;
@@ -81,11 +86,14 @@ export class Controller implements Part {
     const readiness = this.#readiness;
     const database = new Database({ ...config.database, log });
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
-    const instances = new InstanceRegistry({ database, log, controllerId, trustDomainMetadata });
+    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL];
+    const notifications = new Notifications({ ...config.database, channels, log });
+    const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
     const callers = new LoopbackCallers(config.identity);
     const calls = { callers, log, metrics };
     this.#database = database;
+    this.#notifications = notifications;
     this.#instances = instances;
     this.#agents = agents;
     this.#callers = callers;
@@ -106,7 +114,10 @@ export class Controller implements Part {
       metrics,
     });
     this.#useCases = createUseCases({ config, database, instances, agents, viewers: this.#viewers, legacy, log });
+    this.#agentServer = this.#createAgentServer();
+    this.#presence = this.#createPresence();
     this.#lifecycle = this.#arrange();
+    this.#presence.onPeers((peers) => void agents.announce(peers));
     this.#readiness.onChange((ready) => this.#announce(ready));
   }
 
@@ -123,14 +134,15 @@ export class Controller implements Part {
     await this.#lifecycle.stop();
   }
 
-  /** In the order of start; stop is the reverse: first viewers and calls end, then agents leave, then the database goes. */
+  /**
+   * In the order of start; stop is the reverse: first viewers and calls end, then agents leave, then the others hear that
+   * this controller has gone, then the database goes.
+   */
   #arrange(): Lifecycle {
     const log = this.#log;
     const database = this.#database;
-    const controllerId = this.#controllerId;
     const instances = this.#instances;
     const { records, entrances, endings } = this.#viewers;
-    const presence = new ControllerPresence({ database, log, controllerId, streams: () => instances.streams() });
     const tasks = [
       { name: "expired tokens", run: purgeExpiredTokens },
       ...instances.sweepTasks(),
@@ -139,13 +151,14 @@ export class Controller implements Part {
     return new Lifecycle(log, [
       { name: "telemetry", part: this.#telemetryServer() },
       { name: "database", part: database },
+      { name: "notifications", part: this.#notifications },
       { name: "instances", part: instances },
-      { name: "presence", part: presence },
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
       ...this.#legacy.parts,
       ...records,
       { name: "observer", part: this.#observer() },
-      { name: "agent server", part: this.#agentServer() },
+      { name: "agent server", part: this.#agentServer },
+      { name: "presence", part: this.#presence },
       { name: "agents", part: this.#agents },
       { name: "api server", part: this.#apiServer() },
       { name: "watching calls", part: this.#streams },
@@ -160,10 +173,11 @@ export class Controller implements Part {
     return new TelemetryServer({ listen, registry: this.#registry, readiness: this.#readiness, log: this.#log });
   }
 
-  #agentServer(): GrpcServer {
+  #createAgentServer(): GrpcServer {
     const options = {
       controllerId: this.#controllerId,
       router: this.#agents,
+      peers: () => this.#presence.peers(),
       instances: this.#instances,
       databaseUp: () => this.#database.isReady(),
       log: this.#log,
@@ -176,6 +190,19 @@ export class Controller implements Part {
       listen: requireAddress(this.#config.agents.listen),
       addServices,
       log: this.#log,
+    });
+  }
+
+  #createPresence(): ControllerPresence {
+    const { agents } = this.#config;
+    const { host } = requireAddress(agents.listen);
+    return new ControllerPresence({
+      database: this.#database,
+      notifications: this.#notifications,
+      log: this.#log,
+      controllerId: this.#controllerId,
+      advertise: () => agents.advertise ?? formatAddress({ host, port: this.#agentServer.port }),
+      streams: () => this.#instances.streams(),
     });
   }
 
@@ -211,7 +238,7 @@ export class Controller implements Part {
     const handlers = this.#handlers;
     const { inventory, sessions, audit, ...console } = this.#useCases;
     addConsoleService(server, { handlers, ...console });
-    addInventoryService(server, handlers, inventory);
+    addInventoryService(server, { handlers, streams: this.#streams, inventory });
     addSessionService(server, { handlers, streams: this.#streams, sessions });
     addAuditService(server, handlers, audit);
     if (this.#legacy.served) addConsoleAuthService(server, handlers, this.#legacy.served);
@@ -235,6 +262,7 @@ export class Controller implements Part {
     this.#readiness.set("serving", !this.#draining, "stopping");
     this.#metrics.databaseUp.set(up ? 1 : 0);
     this.#metrics.instances.set(this.#instances.count());
+    this.#metrics.instanceWatches.set(this.#instances.watchCount());
     this.#metrics.ownershipConflicts.set(this.#instances.conflictCount());
   }
 

@@ -5,6 +5,7 @@ import type {
   AgentRequest,
   ConnectResponse,
   Drain,
+  Peer,
   Reply,
   SpiceEndpoint,
 } from "../../proto/gen/spicegate/agent/v1/agent.js";
@@ -136,6 +137,11 @@ export class AgentLink {
     }
     if (reply.result) pending.resolve(reply.result);
     else pending.reject(new ServiceError("INTERNAL", "the agent answered nothing"));
+  }
+
+  /** Tells the agent which controllers live; not one that is leaving. */
+  announce(peers: readonly Peer[]): void {
+    if (this.#state === "open") this.#options.send({ $case: "peers", peers: { peers: [...peers] } });
   }
 
   /** The agent leaves: no new questions; answers to old ones are still taken. */

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which agents are connected here. A host has one live stream; when a second one comes, the newer wins. A stream is
 // removed by identity, so the late end of an old stream never removes its replacement.
+import type { Peer } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import { DrainCause } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
 import {
   DRAIN_RECONNECT_MAX_MS,
   DRAIN_RECONNECT_MIN_MS,
+  PEERS_TOLD_TOGETHER,
   REPLACED_WAIT_MS,
   REPLACEMENTS_BEFORE_ALARM,
   REPLACEMENT_WINDOW_MS,
@@ -32,6 +34,7 @@ export class AgentRouter implements Part {
   readonly #links = new Map<string, AgentLink>();
   readonly #replacedAt = new Map<string, number[]>();
   readonly #listeners = new Set<(host: string) => void>();
+  #peers: readonly Peer[] = [];
   #draining = false;
 
   constructor({ log, metrics, clock = systemClock }: AgentRouterOptions) {
@@ -89,6 +92,19 @@ export class AgentRouter implements Part {
   /** True while the host's agent is connected here. */
   isConnected(host: string): boolean {
     return this.#links.has(host);
+  }
+
+  /**
+   * Tells every agent which controllers live, a few hundred at a time, so that callers get their turn between them. A
+   * second call tells the rest of them, and then all, the newer list.
+   */
+  async announce(peers: readonly Peer[]): Promise<void> {
+    this.#peers = peers;
+    let told = 0;
+    for (const link of this.#links.values()) {
+      link.announce(this.#peers);
+      if (++told % PEERS_TOLD_TOGETHER === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   /** Tells every agent to leave and waits until their answers are in. */

@@ -6,6 +6,7 @@ import type { ConnectRequest } from "../../proto/gen/spicegate/agent/v1/agent.js
 import { ConnectResponse, RefusalReason } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import { AgentLink } from "../agents/agent-link.js";
 import type { AgentRouter } from "../agents/agent-router.js";
+import type { Peer } from "../instances/controller-presence.js";
 import type { HostHello, HostStream } from "../instances/host.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import type { Clock } from "../lib/clock.js";
@@ -28,6 +29,8 @@ export interface AgentStreamOptions {
   /** Names this run of the controller. */
   readonly controllerId: string;
   readonly router: AgentRouter;
+  /** The controllers that live, this one among them. */
+  readonly peers: () => readonly Peer[];
   readonly instances: AgentReportsOptions["instances"] & Pick<InstanceRegistry, "welcomeHost" | "hostDisconnected">;
   /** Whether a report could be stored now. */
   readonly databaseUp: () => boolean;
@@ -131,7 +134,7 @@ export class AgentStream {
   }
 
   async #welcome(hello: HostHello): Promise<void> {
-    const { instances, router, controllerId } = this.#options;
+    const { instances, router, controllerId, peers } = this.#options;
     const stream = await instances.welcomeHost(hello);
     if (this.#state.name === "ended") return instances.hostDisconnected(stream);
     const { generation } = stream;
@@ -140,7 +143,7 @@ export class AgentStream {
     router.add(link);
     this.#send({
       $case: "welcome",
-      welcome: { controllerId, generation, protocolVersion: PROTOCOL_VERSION, peers: [] },
+      welcome: { controllerId, generation, protocolVersion: PROTOCOL_VERSION, peers: [...peers()] },
     });
     this.#options.log.info(
       { host: hello.host, generation: String(generation), peer: this.#call.getPeer() },

@@ -6,6 +6,7 @@ import type {
   InstanceFault as FaultMessage,
   ListInstancesRequest,
   UpdateInstanceRequest,
+  WatchInstancesResponse,
 } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
 import {
   DisplayKind as DisplayMessage,
@@ -21,6 +22,7 @@ import type {
   PowerState,
   RecordedFault,
 } from "../instances/instance.js";
+import type { InstanceStep } from "../instances/instance-watches.js";
 import { MAX_HOST_LENGTH, MAX_NAME_LENGTH } from "../lib/limits.js";
 import { invalid, parseText, parseUuid } from "../lib/validate.js";
 
@@ -81,8 +83,11 @@ export function changesFrom({ instance, updateMask }: UpdateInstanceRequest): {
   return { uuid, changes: Object.fromEntries(changes) };
 }
 
-/** The filters of a list. Throws INVALID_ARGUMENT. */
-export function filtersFrom(request: ListInstancesRequest): InstanceFilters {
+/** What lists and watches are asked for. */
+type InstanceQuery = Pick<ListInstancesRequest, "projectId" | "host" | "name" | "powerState">;
+
+/** The filters of a list or a watch. Throws INVALID_ARGUMENT. */
+export function filtersFrom(request: InstanceQuery): InstanceFilters {
   const orAny = (text: string): string | undefined => (text === "" ? undefined : text);
   return {
     projectId: orAny(parseText(request.projectId, { field: "project_id", most: MAX_NAME_LENGTH })),
@@ -110,6 +115,18 @@ export function messageFromInstance(instance: Instance): InstanceMessage {
   };
 }
 
+/** One step of a watch for the wire. */
+export function messageFromInstanceStep(step: InstanceStep, revision: bigint): WatchInstancesResponse {
+  switch (step.kind) {
+    case "instance":
+      return { revision, event: { $case: "instance", instance: messageFromInstance(step.instance) } };
+    case "removed":
+      return { revision, event: { $case: "removed", removed: { instanceUuid: step.uuid } } };
+    case "synced":
+      return { revision, event: { $case: "synced", synced: {} } };
+  }
+}
+
 /** A host for the wire. */
 export function messageFromHost(host: Host): HostMessage {
   return {
@@ -123,6 +140,7 @@ export function messageFromHost(host: Host): HostMessage {
     spice: host.hypervisor.spice,
     vnc: host.hypervisor.vnc,
     instanceCount: host.instanceCount,
+    connectedControllers: host.connectedControllers,
     lastSeenAt: host.lastSeenAt,
   };
 }

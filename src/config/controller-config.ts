@@ -18,6 +18,12 @@ export const controllerSchema = z.strictObject({
   agents: z
     .strictObject({
       listen: loopbackAddress().default("127.0.0.1:50052").describe("Where agents connect."),
+      advertise: loopbackAddress()
+        .refine((text) => !text.endsWith(":0"), "must name a port")
+        .optional()
+        .describe(
+          "The address at which agents reach this very controller, never a balancer's; every agent is told, whichever controller it found first; unset = agents.listen.",
+        ),
       tunnel_listen: loopbackAddress()
         .default("127.0.0.1:50053")
         .describe(

@@ -11,9 +11,10 @@ import type {
   RecordedFault,
 } from "../instances/instance.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
+import type { InstanceStep, InstanceView } from "../instances/instance-watches.js";
 import { reasonOf } from "../lib/service-error.js";
 import { invalid } from "../lib/validate.js";
-import { seesEveryProject } from "../policy/policy.js";
+import { seesEveryProject, seesProject } from "../policy/policy.js";
 import { isAdmin } from "../rpc/caller.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import { actorFrom } from "./audit-actor.js";
@@ -47,6 +48,16 @@ export class ManageInventory {
     const { projectId = caller.project } = filters;
     if (caller.project === "" || projectId !== caller.project) return { items: [], nextPageToken: "" };
     return instances.list({ ...filters, projectId }, page);
+  }
+
+  /** The instances that the caller sees, and what happens to them, until the caller goes away. */
+  async *watchInstances(filters: WatchFilters, context: RequestContext): AsyncGenerator<InstanceStep, void> {
+    const { access, instances } = this.#options;
+    await access.requireVerb({ verb: "instance:read" }, context);
+    access.requireDatabase();
+    const { caller, signal } = context;
+    const sees: InstanceView = (instance) => seesProject(caller, instance.projectId) && fits(instance, filters);
+    yield* instances.watch(sees, signal);
   }
 
   async #requireMarker(uuid: string, context: RequestContext): Promise<void> {
@@ -102,6 +113,20 @@ export class ManageInventory {
     await access.requireVerb({ verb: "host:read" }, context);
     return instances.listHosts(page);
   }
+}
+
+/** The filters of a watch. */
+export type WatchFilters = Pick<InstanceFilters, "projectId" | "host" | "name" | "powerState">;
+
+function fits(instance: Instance, filters: WatchFilters): boolean {
+  const { projectId, host, name, powerState } = instance;
+  const {
+    projectId: project = projectId,
+    host: on = host,
+    name: called = name,
+    powerState: state = powerState,
+  } = filters;
+  return projectId === project && host === on && name === called && powerState === state;
 }
 
 /** As in Nova the legacy store forgets at the start of a live migration; the rows go when the destination runs it. */

@@ -23,7 +23,7 @@ export interface ProvenSessionsOptions {
   readonly sessions: Pick<SessionStore, "findProven">;
   readonly registry: SessionRegistry;
   readonly endings: Pick<SessionEndings, "terminate">;
-  readonly instances: Pick<InstanceRegistry, "find">;
+  readonly instances: Pick<InstanceRegistry, "find" | "findFresh">;
   readonly agents: Pick<AgentRouter, "isConnected">;
   readonly displays: Displays;
   readonly drain: Pick<ViewerDrain, "isDraining" | "requireOpen">;
@@ -48,7 +48,8 @@ export class ProvenSessions implements ViewerSessions {
     if (reason !== undefined) return { state: "ended", reason };
     const { session } = standing;
     const { instances, drain } = this.#options;
-    return { state: "open", session, instance: instances.find(session.instanceUuid), draining: drain.isDraining };
+    const instance = instances.find(session.instanceUuid) ?? (await instances.findFresh(session.instanceUuid));
+    return { state: "open", session, instance, draining: drain.isDraining };
   }
 
   /** See ViewerSessions. */

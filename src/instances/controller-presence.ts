@@ -1,28 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isDeepStrictEqual } from "node:util";
+import type { Notifications } from "../db/notifications.js";
 import type { Database } from "../db/pool.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
 import { pause } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
-import { HEARTBEAT_INTERVAL_MS, HEARTBEATS_PER_SYNC, STREAM_SETTLES_MS } from "../lib/limits.js";
+import {
+  CONTROLLER_LEASE_MS,
+  HEARTBEAT_INTERVAL_MS,
+  HEARTBEATS_PER_SYNC,
+  MAX_PEERS,
+  STREAM_SETTLES_MS,
+} from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
+import { CONTROLLERS_CHANNEL } from "./announcements.js";
 import type { HostStream } from "./host.js";
+
+/** A living controller that agents can reach. */
+export interface Peer {
+  readonly controllerId: string;
+  /** host:port of its agent listener. */
+  readonly address: string;
+}
 
 /** What the presence of a controller needs. */
 export interface ControllerPresenceOptions {
   readonly database: Database;
   readonly log: Log;
   readonly controllerId: string;
-  /** host:port at which agents reach this controller, where others may tell them of it. */
-  readonly advertise?: string | undefined;
+  /** host:port at which agents reach this controller; asked for at start. */
+  readonly advertise: () => string;
   /** The agents' streams that live in this process. */
   readonly streams: () => readonly HostStream[];
+  /** How it hears at once of controllers that come and go; the next beat finds them anyway. */
+  readonly notifications?: Pick<Notifications, "on" | "onHearing"> | undefined;
   readonly clock?: Clock;
 }
 
+// The rows are those of before the statement: this controller's own is added.
 const BEAT = `
-  insert into controllers (controller_id, advertise) values ($1::text, $2::text)
-  on conflict on constraint controllers_pkey do update set advertise = excluded.advertise, heartbeat_at = now()`;
+  with beat as (
+    insert into controllers (controller_id, advertise) values ($1::text, $2::text)
+    on conflict on constraint controllers_pkey do update set advertise = excluded.advertise, heartbeat_at = now()
+  )
+  select controller_id as "controllerId", advertise as address from controllers
+  where controller_id <> $1::text and advertise is not null and heartbeat_at > now() - $3::integer * interval '1 ms'
+  union all select $1::text, $2::text
+  order by "controllerId" limit $4::integer`;
+
+const ANNOUNCE = `select pg_notify('${CONTROLLERS_CHANNEL}', $1::text)`;
 
 // A young row may belong to a Hello that this process has not yet heard the answer to.
 const SYNC = `
@@ -38,17 +65,24 @@ const SYNC = `
   where exists (select from hosts where hosts.host = live.host)
   on conflict do nothing`;
 
-const LEAVE = `delete from controllers where controller_id = $1::text`;
+const LEAVE = `
+  with gone as (delete from controllers where controller_id = $1::text returning controller_id)
+  select pg_notify('${CONTROLLERS_CHANNEL}', controller_id) from gone`;
 
 /**
  * Tells the other controllers that this one lives, every 5 s, and now and then which agents it has: a host whose only
- * streams belong to dead controllers is down. After an orderly stop nothing of it is left.
+ * streams belong to dead controllers is down. Each beat also tells this one which others live. After an orderly stop
+ * nothing of it is left.
  */
 export class ControllerPresence implements Part {
   readonly #options: ControllerPresenceOptions;
   readonly #clock: Clock;
   readonly #stopping = new AbortController();
-  #unsubscribe: () => void = () => undefined;
+  readonly #listeners = new Set<(peers: readonly Peer[]) => void>();
+  #unsubscribe: readonly ((() => unknown) | undefined)[] = [];
+  #peers: readonly Peer[] = [];
+  /** Beats follow each other, so that the older of two answers is not the last. */
+  #beats: Promise<void> = Promise.resolve();
   #loop: Promise<void> | undefined;
 
   constructor(options: ControllerPresenceOptions) {
@@ -58,17 +92,35 @@ export class ControllerPresence implements Part {
 
   /** Begins to beat, at once wherever Postgres comes back. */
   start(): void {
-    this.#unsubscribe = this.#options.database.onReady(() => void this.#beat(true));
+    const { database, controllerId, notifications } = this.#options;
+    const onOther = (id: string): void => void (id === controllerId || this.#beat(false));
+    this.#unsubscribe = [
+      database.onReady(() => void this.#arrive()),
+      notifications?.onHearing(() => void this.#beat(false)),
+      notifications?.on(CONTROLLERS_CHANNEL, onOther),
+    ];
     this.#loop = this.#run();
   }
 
   /** Takes the controller and its streams out of Postgres, where that is possible. Twice is harmless. */
   async stop(): Promise<void> {
     if (this.#stopping.signal.aborted) return;
-    this.#unsubscribe();
+    for (const unsubscribe of this.#unsubscribe) unsubscribe?.();
     this.#stopping.abort();
     await this.#loop;
+    await this.#beats;
     await this.#attempt(() => this.#options.database.query({ text: LEAVE, values: [this.#options.controllerId] }));
+  }
+
+  /** The living controllers with this one, by id; while Postgres is away those it named last. */
+  peers(): readonly Peer[] {
+    return this.#peers;
+  }
+
+  /** Calls back each time that a controller has come or gone. Returns the way to stop it. */
+  onPeers(listener: (peers: readonly Peer[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async #run(): Promise<void> {
@@ -77,12 +129,30 @@ export class ControllerPresence implements Part {
     }
   }
 
-  async #beat(sync: boolean): Promise<void> {
+  /** The others need not wait for their next beat. */
+  async #arrive(): Promise<void> {
+    await this.#beat(true);
+    const values = [this.#options.controllerId];
+    await this.#attempt(() => this.#options.database.query({ text: ANNOUNCE, values }));
+  }
+
+  #beat(sync: boolean): Promise<void> {
     const { database, controllerId, advertise } = this.#options;
-    await this.#attempt(async () => {
-      await database.query({ name: "controllers-beat", text: BEAT, values: [controllerId, advertise ?? null] });
-      if (sync) await this.#sync();
-    });
+    this.#beats = this.#beats.then(() =>
+      this.#attempt(async () => {
+        const values = [controllerId, advertise(), CONTROLLER_LEASE_MS, MAX_PEERS];
+        this.#take(await database.query<Peer>({ name: "controllers-beat", text: BEAT, values }));
+        if (sync) await this.#sync();
+      }),
+    );
+    return this.#beats;
+  }
+
+  #take(peers: readonly Peer[]): void {
+    if (this.#stopping.signal.aborted || isDeepStrictEqual(peers, this.#peers)) return;
+    this.#peers = peers;
+    this.#options.log.info({ controllers: peers.map(({ address }) => address) }, "controllers that live");
+    for (const listener of this.#listeners) listener(peers);
   }
 
   async #sync(): Promise<void> {

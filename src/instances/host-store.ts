@@ -3,7 +3,8 @@ import type { Querier } from "../db/connection.js";
 import { NAME_KEYS, pageSize, pageStart } from "../db/page-token.js";
 import type { PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
-import { PURGE_BATCH } from "../lib/limits.js";
+import { CONTROLLER_LEASE_MS, PURGE_BATCH } from "../lib/limits.js";
+import { announceChanged } from "./announcements.js";
 import type { HostHello, HostStream, HypervisorReport } from "./host.js";
 import type { Instance } from "./instance.js";
 import { readInstances, settle } from "./ownership.js";
@@ -47,7 +48,9 @@ const CONFLICTS = `
 const LIST = `
   select h.host, h.generation, h.agent_version, h.libvirt_version, h.hypervisor_version, h.hypervisor_available,
     h.hypervisor_detail, h.spice, h.vnc, h.graphics_fd, h.last_seen_at,
-    (select count(*)::integer from instances i where i.host = h.host and i.deleted_at is null) as instance_count
+    (select count(*)::integer from instances i where i.host = h.host and i.deleted_at is null) as instance_count,
+    (select count(*)::integer from agent_streams s join controllers k on k.controller_id = s.controller_id
+      where s.host = h.host and k.heartbeat_at > now() - $3::integer * interval '1 ms') as connected_controllers
   from hosts h where h.host > $1::text order by h.host limit $2::integer`;
 
 /** A host as stored, without what only a controller's memory knows. */
@@ -57,6 +60,8 @@ export interface StoredHost {
   readonly agentVersion: string;
   readonly hypervisor: HypervisorReport;
   readonly instanceCount: number;
+  /** How many living controllers its agent has a stream to. */
+  readonly connectedControllers: number;
   readonly lastSeenAt: Date;
 }
 
@@ -89,6 +94,7 @@ export class HostStore {
       });
       const uuids = rows.map((row) => row.instance_uuid);
       await settle(querier, uuids, this.#rules);
+      await announceChanged(querier, uuids);
       return readInstances(querier, uuids);
     });
   }
@@ -107,7 +113,7 @@ export class HostStore {
 
   /** Up to one host more than a page has, by name. */
   async list(page: PageRequest): Promise<readonly StoredHost[]> {
-    const values = [pageStart(page, {}, NAME_KEYS) ?? "", pageSize(page) + 1];
+    const values = [pageStart(page, {}, NAME_KEYS) ?? "", pageSize(page) + 1, CONTROLLER_LEASE_MS];
     const rows = await this.#database.query<HostRow>({ text: LIST, values });
     return rows.map(storedHostFromRow);
   }
@@ -126,6 +132,7 @@ interface HostRow {
   readonly graphics_fd: boolean;
   readonly last_seen_at: Date;
   readonly instance_count: number;
+  readonly connected_controllers: number;
 }
 
 function storedHostFromRow(row: HostRow): StoredHost {
@@ -145,6 +152,7 @@ function storedHostFromRow(row: HostRow): StoredHost {
     agentVersion,
     hypervisor,
     instanceCount: row.instance_count,
+    connectedControllers: row.connected_controllers,
     lastSeenAt: row.last_seen_at,
   };
 }
@@ -163,6 +171,7 @@ export async function settleDisputes(
   const rows = await querier.query<{ instance_uuid: string }>({ text: DISPUTES, values: [limit] });
   const uuids = rows.map((row) => row.instance_uuid);
   await settle(querier, uuids, rules);
+  await announceChanged(querier, uuids);
   return readInstances(querier, uuids);
 }
 

@@ -79,5 +79,7 @@ export interface Host {
   /** True once this controller has its whole inventory over the present stream. */
   readonly inventoryComplete: boolean;
   readonly instanceCount: number;
+  /** To how many living controllers its agent has a stream, this one or others. */
+  readonly connectedControllers: number;
   readonly lastSeenAt: Date;
 }

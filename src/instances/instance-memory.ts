@@ -3,6 +3,9 @@ import type { Clock } from "../lib/clock.js";
 import { FORGET_REMOVED_MS } from "../lib/limits.js";
 import type { Instance } from "./instance.js";
 
+/** Hears of an instance that has become another one here; a tombstone is none. */
+type ChangeListener = (uuid: string, before: Instance | undefined, after: Instance | undefined) => void;
+
 interface Removed {
   readonly uuid: string;
   readonly at: number;
@@ -17,16 +20,26 @@ export class InstanceMemory {
   readonly #instances = new Map<string, Instance>();
   readonly #byHost = new Map<string, Set<string>>();
   readonly #removed: Removed[] = [];
+  readonly #listeners = new Set<ChangeListener>();
   #conflicts = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
+  /** Calls back for each change, until the memory itself goes. */
+  onChange(listener: ChangeListener): void {
+    this.#listeners.add(listener);
+  }
+
   /** A living instance. */
   find(uuid: string): Instance | undefined {
-    const instance = this.#instances.get(uuid);
-    return instance?.deleted ? undefined : instance;
+    return living(this.#instances.get(uuid));
+  }
+
+  /** The living instances. It may be changed meanwhile: each is then given as it is when its turn comes. */
+  *living(): Generator<Instance, void> {
+    for (const instance of this.#instances.values()) if (!instance.deleted) yield instance;
   }
 
   /** The uuids believed to be on a host. */
@@ -44,10 +57,11 @@ export class InstanceMemory {
     return this.#conflicts;
   }
 
-  /** Takes rows in; older ones than what is known change nothing. */
-  take(instances: Iterable<Instance>): void {
-    for (const instance of instances) this.#takeOne(instance);
+  /** Takes rows in; older ones than what is known change nothing. Returns those that were news. */
+  take(instances: readonly Instance[]): readonly Instance[] {
+    const news = instances.filter((instance) => this.#takeOne(instance));
     this.#forgetRemoved();
+    return news;
   }
 
   /** Drops instances whose rows are gone. */
@@ -60,31 +74,37 @@ export class InstanceMemory {
     return new Map(this.#instances);
   }
 
-  /** After a full read: drops what was known before it began, did not change meanwhile and was not read. */
-  dropUnseen(before: ReadonlyMap<string, Instance>, seen: ReadonlySet<string>): void {
+  /**
+   * After a full read: drops what was known before it began, did not change meanwhile and was not read. Returns the
+   * uuids of those that had been living.
+   */
+  dropUnseen(before: ReadonlyMap<string, Instance>, seen: ReadonlySet<string>): readonly string[] {
+    const dropped: string[] = [];
     for (const [uuid, instance] of before) {
-      if (!seen.has(uuid) && this.#instances.get(uuid) === instance) this.#replace(uuid, undefined);
+      if (seen.has(uuid) || this.#instances.get(uuid) !== instance) continue;
+      this.#replace(uuid, undefined);
+      if (!instance.deleted) dropped.push(uuid);
     }
+    return dropped;
   }
 
-  #takeOne(instance: Instance): void {
+  #takeOne(instance: Instance): boolean {
     const known = this.#instances.get(instance.uuid);
-    if (known && known.revision >= instance.revision) return;
+    if (known && known.revision >= instance.revision) return false;
     this.#replace(instance.uuid, instance);
     if (instance.deleted) this.#removed.push({ uuid: instance.uuid, at: this.#clock.now() });
+    return true;
   }
 
   #replace(uuid: string, next: Instance | undefined): void {
     const known = this.#instances.get(uuid);
     if (known?.host !== undefined) this.#leaveHost(known.host, uuid);
     if (known?.conflictHost !== undefined) this.#conflicts -= 1;
-    if (!next) {
-      this.#instances.delete(uuid);
-      return;
-    }
-    this.#instances.set(uuid, next);
-    if (next.host !== undefined) this.#joinHost(next.host, uuid);
-    if (next.conflictHost !== undefined) this.#conflicts += 1;
+    if (next) this.#instances.set(uuid, next);
+    else this.#instances.delete(uuid);
+    if (next?.host !== undefined) this.#joinHost(next.host, uuid);
+    if (next?.conflictHost !== undefined) this.#conflicts += 1;
+    for (const listener of this.#listeners) listener(uuid, living(known), living(next));
   }
 
   #joinHost(host: string, uuid: string): void {
@@ -105,4 +125,8 @@ export class InstanceMemory {
       if (this.#instances.get(uuid)?.deleted) this.#replace(uuid, undefined);
     }
   }
+}
+
+function living(instance: Instance | undefined): Instance | undefined {
+  return instance?.deleted ? undefined : instance;
 }

@@ -6,25 +6,18 @@
 
 import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
+import type { Notifications } from "../db/notifications.js";
 import { pageOf } from "../db/page-token.js";
 import type { Page, PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
 import { DatabaseShare } from "../db/database-share.js";
 import type { SweepTask } from "../db/sweep.js";
-import { Backoff } from "../lib/backoff.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
-import { pause } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
-import {
-  AGENT_DB_CONNECTIONS,
-  AGENT_WAITS_MS,
-  DB_RECONNECT_BACKOFF,
-  LOAD_BATCH,
-  MAX_WAITING_AGENTS,
-  PURGE_BATCH,
-} from "../lib/limits.js";
+import { AGENT_DB_CONNECTIONS, AGENT_WAITS_MS, MAX_WAITING_AGENTS, PURGE_BATCH } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
+import { ServiceError } from "../lib/service-error.js";
 import { invalid } from "../lib/validate.js";
 import { FaultRecorder } from "./fault-recorder.js";
 import { HostStore, settleDisputes } from "./host-store.js";
@@ -41,6 +34,8 @@ import { endByEvent, endBySnapshot } from "./instance-change.js";
 import type { InstanceChange, InstanceEnd } from "./instance-change.js";
 import { InstanceMemory } from "./instance-memory.js";
 import { InstanceStore } from "./instance-store.js";
+import { InstanceWatches } from "./instance-watches.js";
+import type { InstanceStep, InstanceView } from "./instance-watches.js";
 import type {
   Instance,
   InstanceChanges,
@@ -51,6 +46,7 @@ import type {
 } from "./instance.js";
 import { InventoryProgress } from "./inventory-progress.js";
 import { purgeClaims, purgeControllers, purgeTombstones, purgeUndefined } from "./inventory-purge.js";
+import { MemoryUpkeep } from "./memory-upkeep.js";
 import type { OwnershipRules } from "./ownership.js";
 import { ReportStore } from "./report-store.js";
 import type { ReportResult } from "./report-store.js";
@@ -61,10 +57,11 @@ export interface InstanceRegistryOptions extends OwnershipRules {
   readonly log: Log;
   /** Names this run of the controller. */
   readonly controllerId: string;
+  /** How it hears what other controllers change; without it there must be none. */
+  readonly notifications?: Notifications | undefined;
   readonly clock?: Clock;
 }
 
-const FIRST_UUID = "00000000-0000-0000-0000-000000000000";
 const MOST_BIGINT = 2n ** 63n - 1n;
 const AGENTS_SHARE = { slots: AGENT_DB_CONNECTIONS, waiting: MAX_WAITING_AGENTS, waitMs: AGENT_WAITS_MS };
 
@@ -79,10 +76,9 @@ export class InstanceRegistry implements Part {
   readonly #faults: FaultRecorder;
   /** Agents may all come at once, for example after a restart; callers still find a connection. */
   readonly #agentsShare: DatabaseShare;
-  readonly #stopping = new AbortController();
+  readonly #upkeep: MemoryUpkeep;
+  readonly #watches: InstanceWatches;
   readonly #listeners = new Set<(change: InstanceChange) => void>();
-  #unsubscribe: () => void = () => undefined;
-  #loading: Promise<void> | undefined;
 
   constructor(options: InstanceRegistryOptions) {
     const { database, log, clock = systemClock } = options;
@@ -94,27 +90,32 @@ export class InstanceRegistry implements Part {
     this.#reports = new ReportStore(database, options);
     this.#faults = new FaultRecorder(database, log);
     this.#agentsShare = new DatabaseShare(database, AGENTS_SHARE, clock);
+    this.#watches = new InstanceWatches(this.#memory);
+    this.#upkeep = new MemoryUpkeep({
+      ...options,
+      memory: this.#memory,
+      progress: this.#progress,
+      instances: this.#instances,
+      hosts: this.#hosts,
+      onDeleted: (uuid) => this.#tell(uuid, "deleted"),
+    });
   }
 
-  /** Fills the memory as soon as Postgres is there, and again each time it comes back. */
+  /** Fills the memory as soon as Postgres is there, and again each time it, or hearing, comes back. */
   start(): void {
     this.#faults.start();
-    this.#unsubscribe = this.#options.database.onReady(() => {
-      this.#loading ??= this.#load();
-    });
+    this.#upkeep.start();
   }
 
   /** Ends the filling and the recording of faults. Twice is harmless. */
   async stop(): Promise<void> {
-    this.#unsubscribe();
-    this.#stopping.abort();
-    await this.#loading;
+    await this.#upkeep.stop();
     await this.#faults.stop();
   }
 
   /**
-   * Calls back for each instance that stopped, crashed or was deleted by what this controller was told first; what
-   * another one was told, that one tells. Returns the way to stop it.
+   * Calls back for each instance that stopped or crashed by what this controller was told first (what another one was
+   * told, that one tells), and for each that was deleted, by whichever controller. Returns the way to stop it.
    */
   onChange(listener: (change: InstanceChange) => void): () => void {
     this.#listeners.add(listener);
@@ -128,7 +129,7 @@ export class InstanceRegistry implements Part {
 
   /** Resolves when no filling of the memory is under way: it is filled, or Postgres went away. */
   async loaded(): Promise<void> {
-    await this.#loading;
+    await this.#upkeep.loaded();
   }
 
   /** True while an unknown instance may still turn up; at most 15 s after the memory was filled. */
@@ -136,12 +137,12 @@ export class InstanceRegistry implements Part {
     return this.#progress.isPending;
   }
 
-  /** An instance from memory; never a tombstone. */
+  /** An instance from memory; never a tombstone, and undefined where memory may be behind what others have changed. */
   find(uuid: string): Instance | undefined {
-    return this.#memory.find(uuid);
+    return this.#upkeep.isCurrentFor(uuid) ? this.#memory.find(uuid) : undefined;
   }
 
-  /** An instance from Postgres, for a uuid that memory does not have. That it is unknown is not remembered. */
+  /** An instance from Postgres, for a uuid that `find` does not give. That it is unknown is not remembered. */
   async findFresh(uuid: string): Promise<Instance | undefined> {
     const instance = await this.#instances.find(uuid);
     if (instance) this.#memory.take([instance]);
@@ -151,6 +152,21 @@ export class InstanceRegistry implements Part {
   /** True once this controller has the host's whole inventory over the present stream. */
   isHostComplete(host: string): boolean {
     return this.#progress.isComplete(host);
+  }
+
+  /**
+   * The instances in view, "synced", and then each that changes, until the signal aborts. Throws LIMITED where there are
+   * too many watchers or one is too slow, and INVENTORY_INCOMPLETE while memory may be behind; a watch that has begun
+   * goes on then, and is told what it missed.
+   */
+  watch(sees: InstanceView, signal: AbortSignal): AsyncGenerator<InstanceStep, void> {
+    if (this.isLoaded() && this.#upkeep.isCurrent()) return this.#watches.watch(sees, signal);
+    throw new ServiceError("INVENTORY_INCOMPLETE", "the instances are being read; ask again in a second");
+  }
+
+  /** How many calls watch. */
+  watchCount(): number {
+    return this.#watches.count;
   }
 
   /** How many instances the memory holds. */
@@ -237,8 +253,8 @@ export class InstanceRegistry implements Part {
   /** Leaves a tombstone, deletes all tokens and says how many. INSTANCE_NOT_FOUND the second time. */
   async delete(uuid: string, actor: AuditActor): Promise<number> {
     const { tombstone, tokens } = await this.#instances.delete(uuid, actor);
-    this.#memory.take([tombstone]);
-    this.#tell(uuid, "deleted");
+    // The notification may have been quicker than the answer.
+    if (this.#memory.take([tombstone]).length > 0) this.#tell(uuid, "deleted");
     return tokens;
   }
 
@@ -309,34 +325,6 @@ export class InstanceRegistry implements Part {
   #takeOne(instance: Instance): Instance {
     this.#memory.take([instance]);
     return instance;
-  }
-
-  async #load(): Promise<void> {
-    const backoff = new Backoff(DB_RECONNECT_BACKOFF);
-    while (this.#options.database.isReady()) {
-      try {
-        await this.#loadAll();
-        break;
-      } catch (error) {
-        this.#options.log.warn({ err: error }, "could not read the inventory; trying again");
-        if (!(await pause(backoff.next(), this.#stopping.signal))) break;
-      }
-    }
-    this.#loading = undefined;
-  }
-
-  async #loadAll(): Promise<void> {
-    const before = this.#memory.snapshot();
-    const seen = new Set<string>();
-    const hosts = await this.#hosts.names();
-    let batch: readonly Instance[] = [];
-    do {
-      batch = await this.#instances.readAfter(batch.at(-1)?.uuid ?? FIRST_UUID, LOAD_BATCH);
-      this.#memory.take(batch);
-      for (const { uuid } of batch) seen.add(uuid);
-    } while (batch.length === LOAD_BATCH && !this.#stopping.signal.aborted);
-    this.#memory.dropUnseen(before, seen);
-    this.#progress.loaded(hosts);
   }
 }
 

@@ -7,6 +7,7 @@ import type { Page, PageRequest } from "../db/page-token.js";
 import type { Database } from "../db/pool.js";
 import { ServiceError } from "../lib/service-error.js";
 import { invalid, isUuid } from "../lib/validate.js";
+import { announceChanged } from "./announcements.js";
 import type { Instance, InstanceChanges, InstanceFilters, InstanceRegistration, NamePart } from "./instance.js";
 import { lockInstances, readInstances, revokeMoved, settle } from "./ownership.js";
 import type { OwnershipRules } from "./ownership.js";
@@ -73,7 +74,7 @@ export interface Burial {
 
 const NOT_FOUND = "there is no such instance";
 
-/** The orchestrator's half of the instances, and reading them. Rules about columns: see migrations/0001. */
+/** The orchestrator's half of the instances, and reading them; other controllers are told what changes. */
 export class InstanceStore {
   readonly #database: Database;
   readonly #rules: OwnershipRules;
@@ -91,6 +92,7 @@ export class InstanceStore {
       await lockInstances(querier, [uuid]);
       await write(querier, uuid, registration);
       await settle(querier, [uuid], this.#rules);
+      await announceChanged(querier, [uuid]);
       return readOne(querier, uuid);
     });
   }
@@ -107,6 +109,7 @@ export class InstanceStore {
         throw invalid("host", "cannot be set while an agent reports the instance's domain");
       }
       await write(querier, uuid, changes);
+      await announceChanged(querier, [uuid]);
       return readOne(querier, uuid);
     });
   }
@@ -119,13 +122,19 @@ export class InstanceStore {
       const [buried] = await querier.query<{ count: number }>({ text: BURY, values });
       const [tombstone] = await readInstances(querier, [uuid]);
       if (!buried || !tombstone) throw new ServiceError("INSTANCE_NOT_FOUND", NOT_FOUND);
+      await announceChanged(querier, [uuid]);
       return { tombstone, tokens: buried.count };
     });
   }
 
   /** One instance, tombstones included. */
   async find(uuid: string): Promise<Instance | undefined> {
-    return (await readInstances(this.#database, [uuid]))[0];
+    return (await this.read([uuid]))[0];
+  }
+
+  /** Several instances, tombstones included; unknown ones are missing. */
+  read(uuids: readonly string[]): Promise<readonly Instance[]> {
+    return readInstances(this.#database, uuids);
   }
 
   /** One page of the living, by uuid. */

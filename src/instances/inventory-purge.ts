@@ -11,6 +11,7 @@ import {
   TOMBSTONE_DAYS,
   UNDEFINED_GRACE_MS,
 } from "../lib/limits.js";
+import { INSTANCES_CHANNEL } from "./announcements.js";
 
 const UNDEFINED = `
   with purged as (
@@ -22,7 +23,7 @@ const UNDEFINED = `
   ), revoked as (
     delete from console_auth_tokens t using purged p where t.instance_uuid = p.instance_uuid
   )
-  select instance_uuid from purged`;
+  select instance_uuid, pg_notify('${INSTANCES_CHANNEL}', instance_uuid::text) from purged`;
 
 const TOMBSTONES = `
   delete from instances where instance_uuid in (
@@ -39,14 +40,17 @@ const GONE_CLAIMS = `
 const DEAD_CONTROLLERS = `
   delete from controllers where heartbeat_at <= now() - $1::integer * interval '1 ms' returning controller_id`;
 
-/** Removes unregistered instances that no host has claimed for 30 s, with their tokens. Returns their uuids. */
+/**
+ * Removes unregistered instances that no host has claimed for 30 s, with their tokens, and tells the other controllers.
+ * Returns their uuids.
+ */
 export async function purgeUndefined(querier: Querier): Promise<readonly string[]> {
   const values = [UNDEFINED_GRACE_MS, PURGE_BATCH];
   const rows = await querier.query<{ instance_uuid: string }>({ text: UNDEFINED, values });
   return rows.map((row) => row.instance_uuid);
 }
 
-/** Removes tombstones after a week; a domain that is still there can come back from then on. */
+/** Removes tombstones after a week, which other controllers have long forgotten; a domain that is still there can come back from then on. */
 export async function purgeTombstones(querier: Querier): Promise<number> {
   return (await querier.query({ text: TOMBSTONES, values: [TOMBSTONE_DAYS, PURGE_BATCH] })).length;
 }

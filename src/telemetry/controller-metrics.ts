@@ -24,6 +24,7 @@ export interface ControllerMetrics {
   readonly refusals: Counter<"reason">;
   readonly firstByteSeconds: Histogram;
   readonly watches: Gauge;
+  readonly instanceWatches: Gauge;
   readonly consoleauthChecks: Counter<"result">;
   readonly consoleauthWriteFailures: Counter<"operation">;
 }
@@ -108,6 +109,7 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       [],
     ),
     watches: gauge("watches_open", "Calls that are watching sessions."),
+    instanceWatches: gauge("instance_watches_open", "Calls that are watching instances."),
     consoleauthChecks: counter(
       "consoleauth_checks_total",
       "Tokens that the legacy store was asked for, by result: legacy-only (the database did not know it), both, stale (legacy only, and of no use any more), miss, failed.",

@@ -27,7 +27,7 @@ describe("ControllerPresence", () => {
       database: db.database,
       log: silentLog,
       controllerId: "c1",
-      advertise: "10.0.0.1:50052",
+      advertise: () => "10.0.0.1:50052",
       streams,
       clock,
     });

@@ -5,6 +5,7 @@ import type { ConnectResponse } from "../../../proto/gen/spicegate/agent/v1/agen
 import { DrainCause } from "../../../proto/gen/spicegate/agent/v1/agent.js";
 import { AgentLink } from "../../../src/agents/agent-link.js";
 import { AgentRouter } from "../../../src/agents/agent-router.js";
+import { PEERS_TOLD_TOGETHER } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 
@@ -44,6 +45,22 @@ describe("AgentRouter", () => {
     router.add(older.link);
     router.add(newLink("a", "1").link);
     expect(older.sent[0]).to.have.nested.property("drain.cause", DrainCause.DRAIN_CAUSE_STOPPING);
+  });
+
+  it("tells all agents which controllers live, but those that it dismissed, and lets others have their turn", async () => {
+    const router = newRouter();
+    const old = newLink("host-0", "1");
+    router.add(old.link);
+    const links = Array.from({ length: PEERS_TOLD_TOGETHER + 1 }, (_, n) => newLink(`host-${n}`, "2"));
+    for (const { link } of links) router.add(link);
+    const peers = [{ controllerId: "c", address: "127.0.0.1:1" }];
+    const told = router.announce(peers);
+    expect(links.filter(({ sent }) => sent.length > 0)).to.have.length(PEERS_TOLD_TOGETHER);
+    const newer = router.announce([]);
+    await Promise.all([told, newer]);
+    expect(links.at(-1)?.sent.at(-1)).to.deep.equal({ $case: "peers", peers: { peers: [] } });
+    expect(links[0]?.sent).to.have.length(2);
+    expect(old.sent.map((message) => message?.$case)).to.deep.equal(["drain"]);
   });
 
   it("tells who listens which host has lost its agent, not of a stream that was replaced", () => {

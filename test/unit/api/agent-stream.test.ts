@@ -63,6 +63,8 @@ class FakeCall extends EventEmitter {
   }
 }
 
+const PEERS = [{ controllerId: "d".repeat(32), address: "127.0.0.1:1" }];
+
 describe("AgentStream", () => {
   let clock: FakeClock;
   let registry: Registry;
@@ -82,6 +84,7 @@ describe("AgentStream", () => {
     options = {
       controllerId: "c".repeat(32),
       router,
+      peers: () => PEERS,
       instances: {
         welcomeHost: (hello) => welcome(hello),
         hostDisconnected: ({ streamId }) => Promise.resolve(void disconnected.push(streamId)),
@@ -118,11 +121,17 @@ describe("AgentStream", () => {
     expect(call.sent).to.deep.equal([
       {
         $case: "welcome",
-        welcome: { controllerId: options.controllerId, generation: 7n, protocolVersion: 1, peers: [] },
+        welcome: { controllerId: options.controllerId, generation: 7n, protocolVersion: 1, peers: PEERS },
       },
     ]);
     expect(router.require("host-1").identity).to.include({ generation: 7n, agentVersion: "1.0" });
     expect(clock.waiting).to.equal(0);
+  });
+
+  it("tells an agent that is in of controllers that come and go", async () => {
+    const call = await greeted();
+    await router.announce([]);
+    expect(call.sent.at(-1)).to.deep.equal({ $case: "peers", peers: { peers: [] } });
   });
 
   it("cuts a stream without Hello after its time, and one that begins with anything else at once", () => {

@@ -11,6 +11,7 @@ import {
   changesFrom,
   filtersFrom,
   messageFromHost,
+  messageFromInstanceStep,
   messageFromInstance,
   registrationFrom,
 } from "../../../src/api/inventory-messages.js";
@@ -143,14 +144,32 @@ describe("messageFromInstance", () => {
   });
 });
 
+describe("messageFromInstanceStep", () => {
+  it("says what happened, with the number of the message", () => {
+    const removed = messageFromInstanceStep({ kind: "removed", uuid: "u" }, 7n);
+    expect(removed).to.deep.equal({ revision: 7n, event: { $case: "removed", removed: { instanceUuid: "u" } } });
+    const synced = messageFromInstanceStep({ kind: "synced" }, 8n);
+    expect(synced).to.deep.equal({ revision: 8n, event: { $case: "synced", synced: {} } });
+  });
+});
+
 describe("messageFromHost", () => {
   it("flattens the hypervisor into the host", () => {
     const lastSeenAt = new Date(0);
     const hypervisor = { available: true, detail: "", spice: true, vnc: false, graphicsFd: true };
     const versions = { libvirtVersion: "9.0.0", hypervisorVersion: "7.2.22" };
-    const host = { host: "h", agentVersion: "1", connected: true, inventoryComplete: false, instanceCount: 3 };
+    const host = { host: "h", agentVersion: "1", connected: true, inventoryComplete: false };
+    const counts = { instanceCount: 3, connectedControllers: 2 };
     expect(
-      messageFromHost({ ...host, generation: 4n, hypervisor: { ...hypervisor, ...versions }, lastSeenAt }),
-    ).to.deep.equal({ ...host, ...versions, hypervisorAvailable: true, spice: true, vnc: false, lastSeenAt });
+      messageFromHost({ ...host, ...counts, generation: 4n, hypervisor: { ...hypervisor, ...versions }, lastSeenAt }),
+    ).to.deep.equal({
+      ...host,
+      ...counts,
+      ...versions,
+      hypervisorAvailable: true,
+      spice: true,
+      vnc: false,
+      lastSeenAt,
+    });
   });
 });

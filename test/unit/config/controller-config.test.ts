@@ -12,6 +12,13 @@ describe("loadControllerConfig", () => {
     }
   });
 
+  it("refuses an address for agents that is beyond loopback, or that names no port", () => {
+    const name = "SPICEGATE_AGENTS__ADVERTISE";
+    expect(() => load({ [name]: "10.0.0.1:50052" })).to.throw("must be a loopback address");
+    expect(() => load({ [name]: "127.0.0.1:0" })).to.throw("agents.advertise: must name a port");
+    load({ [name]: "127.0.0.1:50052" });
+  });
+
   it("refuses a database beyond loopback unless the URL says how it is reached", () => {
     const name = "SPICEGATE_DATABASE__URL";
     for (const url of ["postgres://u@db.example.org/d", "postgres://u@10.0.0.1/d", "postgres://u@[2001:db8::1]/d"]) {
