@@ -114,6 +114,7 @@ describe("the inventory", function () {
       expect(columns).to.deep.equal({
         host: deployment.host,
         connected: true,
+        connectedControllers: 1,
         hypervisorAvailable: true,
         inventoryComplete: true,
         libvirtVersion,
