@@ -8,6 +8,7 @@ import { judgeScale } from "./scale-report.js";
 import type { DataPath, Transfer } from "./viewer-measurement.js";
 import type { Verdict } from "./verdict.js";
 import { rateOf, rateRatio } from "./viewer-measurement.js";
+import type { Way } from "./viewer-surroundings.js";
 
 /** The memory of each process, in MiB. */
 export type Memory = Readonly<Record<ProcessName, number>>;
@@ -102,30 +103,58 @@ function judgeFirstByte({ p50, serverP50, connectsPerSecond, serverPerSecond }: 
   ];
 }
 
-/** Only of the tunnel: beside two relays, and beside Nova's proxy, whose figures are of one connection. */
+/** The product's ways, each beside what it is compared with. */
 function judgeTransfer(own: Transfer, { transfers }: DataPath): Verdict[] {
-  if (own.way !== "tunnel") return [];
-  const { direction, channels } = own;
-  const same = (other: Transfer): boolean => other.direction === direction && other.channels === channels;
-  const relays = transfers.find((other) => other.way === "two relays" && same(other));
+  const beside = (way: Way): Transfer | undefined =>
+    transfers.find(
+      (other) => other.way === way && other.direction === own.direction && other.channels === own.channels,
+    );
+  if (own.way === "direct") return judgeDirect(own, beside("websockify"));
+  return own.way === "tunnel" ? [...judgeTunnel(own, beside("two relays")), ...judgeBesideNova(own)] : [];
+}
+
+function judgeDirect(own: Transfer, websockify: Transfer | undefined): Verdict[] {
+  if (!websockify) return [];
+  const ratio = rateRatio(own, websockify);
+  return [
+    {
+      what: nameOf(own),
+      budget: "ahead of websockify",
+      found: `${ratio.toFixed(2)} × (${rateOf(own).toFixed(0)} to ${rateOf(websockify).toFixed(0)} MB/s)`,
+      kept: ratio > 1,
+    },
+  ];
+}
+
+function judgeTunnel(own: Transfer, relays: Transfer | undefined): Verdict[] {
   if (!relays) return [];
-  const what = `tunnel, ${direction}, ${channels === 1 ? "one channel" : `${channels} channels`}`;
   const part = rateRatio(own, relays);
-  const besideRelays = {
-    what,
-    budget: `≥ ${LEAST_OF_RELAYS * 100} % of two bare TCP relays`,
-    found: `${(part * 100).toFixed(0)} % (${rateOf(own).toFixed(0)} to ${rateOf(relays).toFixed(0)} MB/s)`,
-    kept: part >= LEAST_OF_RELAYS,
-  };
-  if (channels > 1) return [besideRelays];
-  const nova = NOVA_MB_PER_SECOND[direction];
-  const besideNova = {
-    what,
-    budget: `ahead of Nova's proxy (≤ ${nova} MB/s seen)`,
-    found: `${rateOf(own).toFixed(0)} MB/s`,
-    kept: rateOf(own) >= nova,
-  };
-  return [besideRelays, besideNova];
+  return [
+    {
+      what: nameOf(own),
+      budget: `≥ ${LEAST_OF_RELAYS * 100} % of two bare TCP relays`,
+      found: `${(part * 100).toFixed(0)} % (${rateOf(own).toFixed(0)} to ${rateOf(relays).toFixed(0)} MB/s)`,
+      kept: part >= LEAST_OF_RELAYS,
+    },
+  ];
+}
+
+/** Nova's figures are of one connection. */
+function judgeBesideNova(own: Transfer): Verdict[] {
+  if (own.channels > 1) return [];
+  const nova = NOVA_MB_PER_SECOND[own.direction];
+  return [
+    {
+      what: nameOf(own),
+      budget: `ahead of Nova's proxy (≤ ${nova} MB/s seen)`,
+      found: `${rateOf(own).toFixed(0)} MB/s`,
+      kept: rateOf(own) >= nova,
+    },
+  ];
+}
+
+function nameOf({ way, direction, channels }: Transfer): string {
+  return `${way}, ${direction}, ${channels === 1 ? "one channel" : `${channels} channels`}`;
 }
 
 function judgeLatency({ product, bare }: Pair): Verdict {

@@ -22,9 +22,9 @@ its processors. Postgres writes each commit before it answers but does not wait 
   or metrics. Its about 150 lines are in \`test/bench/bare\`.
 - **bare echo**: a gRPC server that replies at once. **bare libvirt**: lookup and XML alone. **bare insert**: the insert alone.
 - **refused: host is down**: calls from the moment on at which the host's agent was killed with SIGKILL.
-- **tunnel**: from a fake display through agent and controller to a WebSocket; **two relays**: two bare TCP relays in a row,
-  without WebSocket; **websockify**: Debian's, one process between WebSocket and display. All load generators share the
-  same processors.
+- **tunnel**: from a fake display through agent and controller to a WebSocket; **direct**: the same without the agent, as
+  \`displays.data_path: direct\` has it; **two relays**: two bare TCP relays in a row, without WebSocket; **websockify**:
+  Debian's, one process between WebSocket and display. All load generators share the same processors.
 - **many hosts**: simulated ones, thousands in each of four processes that share the processors: the agent's own code over
   hypervisors in memory, each with a connection of its own. Beside them the same controller with ten hosts, in rounds that
   take turns. "kill -9" counts from the controller's death, after which it is started again at once; readiness waits for

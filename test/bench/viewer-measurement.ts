@@ -26,7 +26,7 @@ export interface DataPath {
 const ROUNDS = 5;
 const ROUND_MS = 800;
 /** Every way that can be measured. */
-export const WAYS: readonly Way[] = ["tunnel", "two relays", "websockify"];
+export const WAYS: readonly Way[] = ["tunnel", "direct", "two relays", "websockify"];
 const HELD = { sessions: 100, channelsEach: 10 };
 
 /** Measures these ways beside each other, and what open channels need. */

@@ -22,7 +22,10 @@ import type { ViewerTarget } from "./viewer-load.js";
 import { tokenOf } from "../harness/viewer.js";
 
 /** The product's ways, each a controller of its own; what its settings have beyond the others'. */
-const PRODUCT_SETTINGS = { tunnel: {} } as const satisfies Record<string, object>;
+const PRODUCT_SETTINGS = {
+  tunnel: {},
+  direct: { displays: { data_path: "direct" } },
+} as const satisfies Record<string, object>;
 
 /** A way of the product's to the display. */
 export type ProductWay = keyof typeof PRODUCT_SETTINGS;
