@@ -12,6 +12,7 @@ import { abortError } from "../lib/deadline.js";
 import { MAX_REQUEST_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
+import { seesEveryProject } from "../policy/policy.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
 import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
@@ -128,7 +129,8 @@ export class GetSpiceConsole {
       internalAccessPath: endpoint.internalAccessPath || undefined,
       accessUrlBase: urls[placed.consoleType].baseUrl,
     };
-    const authorization = await tokens.authorize({ ...target, agentHost: placed.host, ttlSeconds, actor });
+    const ownedBy = seesEveryProject(context.caller) ? undefined : placed.instance.projectId;
+    const authorization = await tokens.authorize({ ...target, agentHost: placed.host, ownedBy, ttlSeconds, actor });
     const { token, tokenHash, expiresAt } = authorization;
     const { signal } = context;
     const whose = { createdBy: actor.subject, expiresAt };

@@ -154,6 +154,7 @@ describe("GetSpiceConsole", () => {
         instanceUuid: UUID,
         consoleType: "spice-html5",
         agentHost: "host-1",
+        ownedBy: "p1",
         host: "10.0.0.1",
         port: undefined,
         tlsPort: 5901,
@@ -164,6 +165,14 @@ describe("GetSpiceConsole", () => {
       },
     ]);
     expect(world.faults).to.deep.equal([]);
+  });
+
+  it("has it checked again that the instance is the caller's, but for those who see every project's", async () => {
+    for (const role of ["member", "service", "admin"] as const) {
+      world.roles = [role];
+      await world.ask();
+    }
+    expect(world.authorized.map(({ ownedBy }) => ownedBy)).to.deep.equal(["p1", undefined, undefined]);
   });
 
   it("gives a native proxy its own URL, and stores whose it is", async () => {
