@@ -75,7 +75,7 @@ export class GetSpiceConsole {
     const { access, urls } = this.#options;
     const { instanceUuid, consoleType } = request;
     await access.requireVerb({ verb: "console:open", instanceUuid, consoleType }, context);
-    const placed = place(await access.require(instanceUuid, context), request);
+    const placed = await this.#place(request, context);
     const endpoint = await this.#askHost(placed, context);
     this.#requireReachable(placed, endpoint);
     const { token, expiresAt } = await this.#authorize(placed, endpoint, context);
@@ -83,6 +83,17 @@ export class GetSpiceConsole {
     // The row is written; the caller need not wait for its line in the log.
     setImmediate(() => logAudit(this.#options.log, "issued", line));
     return { url: accessUrl(urls[placed.consoleType], token), consoleType: placed.consoleType, expiresAt };
+  }
+
+  /** What memory says against a console is asked of Postgres, which may have heard that it is over. */
+  async #place(request: ConsoleRequest, context: RequestContext): Promise<Placed> {
+    const { access } = this.#options;
+    const known = await access.require(request.instanceUuid, context);
+    try {
+      return place(known, request);
+    } catch {
+      return place(await access.requireFresh(request.instanceUuid, context), request);
+    }
   }
 
   async #askHost({ instance, host }: Placed, context: RequestContext): Promise<SpiceEndpoint> {
