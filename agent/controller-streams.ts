@@ -36,8 +36,8 @@ const STATES: readonly StreamState[] = [
 interface Entry {
   readonly stream: ControllerStream;
   readonly learned: boolean;
-  /** The controller that it leads to, as a list or Welcome last said; undefined: nobody has yet. */
-  controllerId: string | undefined;
+  /** The controllers that it leads to: the one that said Welcome, or all that a list last named with it. */
+  controllerIds: readonly string[];
   /** What the controller behind it says of all; empty while the stream is not open. */
   peers: readonly Peer[];
   /** Since when the lists lack it; undefined where one names it, or there is none. */
@@ -76,7 +76,7 @@ export class ControllerStreams implements Part {
       onPeers: (peers) => this.#onPeers(entry, peers),
       onUnreached: () => this.#onUnreached(address, entry),
     });
-    const entry: Entry = { stream, learned, controllerId: undefined, peers: [] };
+    const entry: Entry = { stream, learned, controllerIds: [], peers: [] };
     this.#entries.set(address, entry);
     return entry;
   }
@@ -88,23 +88,29 @@ export class ControllerStreams implements Part {
 
   /** The newer of two streams to the same controller stays: the controller has ended the older one already. */
   #onWelcome(entry: Entry, controllerId: string): void {
-    entry.controllerId = controllerId;
-    for (const other of this.#aliasesOf(entry)) other.stream.standBy();
+    entry.controllerIds = [controllerId];
+    for (const other of this.#entries.values()) {
+      if (other !== entry && other.controllerIds.includes(controllerId) && isOpen(other)) other.stream.standBy();
+    }
+    this.#arrange();
   }
 
   #onPeers(entry: Entry, peers: readonly Peer[]): void {
     entry.peers = peers.filter(({ address }) => loopbackAddress().safeParse(address).success).slice(0, MAX_PEERS);
-    for (const peer of entry.peers) this.#learn(peer);
+    const addresses = [...new Set(entry.peers.map(({ address }) => address))];
+    const named = addresses.map((address) => this.#learn(address, entry.peers));
+    this.#arrange();
+    for (const each of named) each?.stream.start();
     this.#judge();
   }
 
-  #learn({ address, controllerId }: Peer): void {
+  /** The entry of an address that a list names; undefined where there are too many. */
+  #learn(address: string, peers: readonly Peer[]): Entry | undefined {
     const entry = this.#entries.get(address) ?? this.#addLearned(address);
     // An open stream knows better than a list, which may be older than a restart.
-    if (!entry || entry.stream.state === "open") return;
-    entry.controllerId = controllerId;
-    if (this.#isConnected(controllerId)) entry.stream.standBy();
-    entry.stream.start();
+    if (!entry || isOpen(entry)) return entry;
+    entry.controllerIds = peers.filter((peer) => peer.address === address).map(({ controllerId }) => controllerId);
+    return entry;
   }
 
   #addLearned(address: string): Entry | undefined {
@@ -117,8 +123,21 @@ export class ControllerStreams implements Part {
   #left(entry: Entry): void {
     entry.peers = [];
     this.#judge();
-    if (this.#stopped || this.#isConnected(entry.controllerId)) return;
-    for (const other of this.#aliasesOf(entry)) other.stream.takeOver();
+    this.#arrange();
+  }
+
+  /**
+   * An address stands by as long as every controller that it may lead to is connected over another one. Several are
+   * named with one address where a controller was restarted, or is told a wrong address for itself.
+   */
+  #arrange(): void {
+    if (this.#stopped) return;
+    for (const entry of this.#entries.values()) {
+      if (isOpen(entry)) continue;
+      const { stream, controllerIds } = entry;
+      if (controllerIds.length > 0 && controllerIds.every((id) => this.#isConnected(id))) stream.standBy();
+      else stream.takeOver();
+    }
   }
 
   /** Notes of each learned address since when it is missing in the lists. */
@@ -140,16 +159,8 @@ export class ControllerStreams implements Part {
     void stream.stop();
   }
 
-  #isConnected(controllerId: string | undefined): boolean {
-    const all = [...this.#entries.values()];
-    return all.some((entry) => entry.controllerId === controllerId && entry.stream.state === "open");
-  }
-
-  /** The other addresses of the same controller. */
-  #aliasesOf(entry: Entry): readonly Entry[] {
-    const { controllerId } = entry;
-    if (controllerId === undefined) return [];
-    return [...this.#entries.values()].filter((other) => other !== entry && other.controllerId === controllerId);
+  #isConnected(controllerId: string): boolean {
+    return [...this.#entries.values()].some((entry) => isOpen(entry) && entry.controllerIds.includes(controllerId));
   }
 
   #learnedCount(): number {
@@ -163,4 +174,8 @@ export class ControllerStreams implements Part {
     for (const state of STATES) context.metrics.streams.set({ state }, count(state));
     readiness.set("controller", count("open") > 0, "no controller is connected");
   }
+}
+
+function isOpen({ stream }: Entry): boolean {
+  return stream.state === "open";
 }

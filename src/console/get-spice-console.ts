@@ -12,6 +12,7 @@ import { abortError } from "../lib/deadline.js";
 import { MAX_REQUEST_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
+import { seesEveryProject } from "../policy/policy.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
 import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
@@ -74,7 +75,7 @@ export class GetSpiceConsole {
     const { access, urls } = this.#options;
     const { instanceUuid, consoleType } = request;
     await access.requireVerb({ verb: "console:open", instanceUuid, consoleType }, context);
-    const placed = place(await access.require(instanceUuid, context), request);
+    const placed = await this.#place(request, context);
     const endpoint = await this.#askHost(placed, context);
     this.#requireReachable(placed, endpoint);
     const { token, expiresAt } = await this.#authorize(placed, endpoint, context);
@@ -82,6 +83,17 @@ export class GetSpiceConsole {
     // The row is written; the caller need not wait for its line in the log.
     setImmediate(() => logAudit(this.#options.log, "issued", line));
     return { url: accessUrl(urls[placed.consoleType], token), consoleType: placed.consoleType, expiresAt };
+  }
+
+  /** What memory says against a console is asked of Postgres, which may have heard that it is over. */
+  async #place(request: ConsoleRequest, context: RequestContext): Promise<Placed> {
+    const { access } = this.#options;
+    const known = await access.require(request.instanceUuid, context);
+    try {
+      return place(known, request);
+    } catch {
+      return place(await access.requireFresh(request.instanceUuid, context), request);
+    }
   }
 
   async #askHost({ instance, host }: Placed, context: RequestContext): Promise<SpiceEndpoint> {
@@ -128,7 +140,8 @@ export class GetSpiceConsole {
       internalAccessPath: endpoint.internalAccessPath || undefined,
       accessUrlBase: urls[placed.consoleType].baseUrl,
     };
-    const authorization = await tokens.authorize({ ...target, agentHost: placed.host, ttlSeconds, actor });
+    const ownedBy = seesEveryProject(context.caller) ? undefined : placed.instance.projectId;
+    const authorization = await tokens.authorize({ ...target, agentHost: placed.host, ownedBy, ttlSeconds, actor });
     const { token, tokenHash, expiresAt } = authorization;
     const { signal } = context;
     const whose = { createdBy: actor.subject, expiresAt };

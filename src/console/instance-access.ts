@@ -46,11 +46,22 @@ export class InstanceAccess {
     }
   }
 
-  /** The instance, or INSTANCE_NOT_FOUND where the caller does not see it, or INVENTORY_INCOMPLETE while a host reports. */
+  /**
+   * The instance, or INSTANCE_NOT_FOUND where the caller does not see it, or INVENTORY_INCOMPLETE while a host reports.
+   * Memory alone refuses nobody: another controller may have changed the instance a moment ago.
+   */
   async require(instanceUuid: string, context: RequestContext): Promise<Instance> {
     this.requireDatabase();
+    const known = this.#options.instances.find(instanceUuid);
+    const seen = known && seesProject(context.caller, known.projectId);
+    return seen ? known : this.requireFresh(instanceUuid, context);
+  }
+
+  /** The same, but as Postgres says it now. */
+  async requireFresh(instanceUuid: string, context: RequestContext): Promise<Instance> {
+    this.requireDatabase();
     const { instances } = this.#options;
-    const instance = instances.find(instanceUuid) ?? (await instances.findFresh(instanceUuid));
+    const instance = await instances.findFresh(instanceUuid);
     if (instance && seesProject(context.caller, instance.projectId)) return instance;
     // Somebody else's is told the same as what may still turn up, or the two could be told apart.
     if (instances.inventoryPending()) {

@@ -81,6 +81,9 @@ export class ControllerPresence implements Part {
   readonly #listeners = new Set<(peers: readonly Peer[]) => void>();
   #unsubscribe: readonly ((() => unknown) | undefined)[] = [];
   #peers: readonly Peer[] = [];
+  /** Since when another one that lives has had the same address, and whether that has been said. */
+  #namesakeSince: number | undefined;
+  #namesakeSaid = false;
   /** Beats follow each other, so that the older of two answers is not the last. */
   #beats: Promise<void> = Promise.resolve();
   #loop: Promise<void> | undefined;
@@ -141,7 +144,9 @@ export class ControllerPresence implements Part {
     this.#beats = this.#beats.then(() =>
       this.#attempt(async () => {
         const values = [controllerId, advertise(), CONTROLLER_LEASE_MS, MAX_PEERS];
-        this.#take(await database.query<Peer>({ name: "controllers-beat", text: BEAT, values }));
+        const peers = await database.query<Peer>({ name: "controllers-beat", text: BEAT, values });
+        this.#take(peers);
+        this.#noteNamesake(peers);
         if (sync) await this.#sync();
       }),
     );
@@ -153,6 +158,18 @@ export class ControllerPresence implements Part {
     this.#peers = peers;
     this.#options.log.info({ controllers: peers.map(({ address }) => address) }, "controllers that live");
     for (const listener of this.#listeners) listener(peers);
+  }
+
+  /** A former run of this controller counts as living no longer than a lease; longer than that it is another one. */
+  #noteNamesake(peers: readonly Peer[]): void {
+    const { controllerId, log } = this.#options;
+    const address = peers.find((peer) => peer.controllerId === controllerId)?.address;
+    const others = peers.filter((peer) => peer.address === address && peer.controllerId !== controllerId);
+    const now = this.#clock.now();
+    this.#namesakeSince = others.length > 0 ? (this.#namesakeSince ?? now) : undefined;
+    const lasts = this.#namesakeSince !== undefined && now - this.#namesakeSince > CONTROLLER_LEASE_MS;
+    if (lasts && !this.#namesakeSaid) log.warn({ address }, "another controller says that agents reach it here");
+    this.#namesakeSaid = lasts;
   }
 
   async #sync(): Promise<void> {

@@ -74,18 +74,11 @@ export class InstanceMemory {
     return new Map(this.#instances);
   }
 
-  /**
-   * After a full read: drops what was known before it began, did not change meanwhile and was not read. Returns the
-   * uuids of those that had been living.
-   */
-  dropUnseen(before: ReadonlyMap<string, Instance>, seen: ReadonlySet<string>): readonly string[] {
-    const dropped: string[] = [];
+  /** After a full read: drops what was known before it began, did not change meanwhile and was not read. */
+  dropUnseen(before: ReadonlyMap<string, Instance>, seen: ReadonlySet<string>): void {
     for (const [uuid, instance] of before) {
-      if (seen.has(uuid) || this.#instances.get(uuid) !== instance) continue;
-      this.#replace(uuid, undefined);
-      if (!instance.deleted) dropped.push(uuid);
+      if (!seen.has(uuid) && this.#instances.get(uuid) === instance) this.#replace(uuid, undefined);
     }
-    return dropped;
   }
 
   #takeOne(instance: Instance): boolean {

@@ -109,6 +109,7 @@ export class InstanceRegistry implements Part {
     this.#watches = new InstanceWatches(this.#memory);
     this.#memory.onChange((uuid, before, after) => {
       if (isMove(before, after)) this.#tell(uuid, "moved");
+      if (before && !after) this.#tell(uuid, "deleted");
     });
     this.#upkeep = new MemoryUpkeep({
       ...options,
@@ -116,7 +117,6 @@ export class InstanceRegistry implements Part {
       progress: this.#progress,
       instances: this.#instances,
       hosts: this.#hosts,
-      onDeleted: (uuid) => this.#tell(uuid, "deleted"),
     });
   }
 
@@ -134,8 +134,8 @@ export class InstanceRegistry implements Part {
 
   /**
    * Calls back for each instance that stopped or crashed by what this controller was told first (what another one was
-   * told, that one tells), for each that was deleted, by whichever controller, and for each that has moved, on each
-   * controller as soon as it knows. Returns the way to stop it.
+   * told, that one tells), for each that was deleted, by whichever controller, and for each that has moved, once on each
+   * controller, as soon as it knows, whichever way it comes to know. Returns the way to stop it.
    */
   onChange(listener: (change: InstanceChange) => void): () => void {
     this.#listeners.add(listener);
@@ -273,8 +273,9 @@ export class InstanceRegistry implements Part {
   /** Leaves a tombstone, deletes all tokens and says how many. INSTANCE_NOT_FOUND the second time. */
   async delete(uuid: string, actor: AuditActor): Promise<number> {
     const { tombstone, tokens } = await this.#instances.delete(uuid, actor);
-    // The notification may have been quicker than the answer.
-    if (this.#memory.take([tombstone]).length > 0) this.#tell(uuid, "deleted");
+    const known = this.#memory.find(uuid) !== undefined;
+    // News of what was known is told as such; the notification may have been quicker than the answer.
+    if (this.#memory.take([tombstone]).length > 0 && !known) this.#tell(uuid, "deleted");
     return tokens;
   }
 
@@ -326,8 +327,9 @@ export class InstanceRegistry implements Part {
 
   async #purgeUndefined(querier: Querier): Promise<number> {
     const uuids = await purgeUndefined(querier);
+    const unknown = uuids.filter((uuid) => this.#memory.find(uuid) === undefined);
     this.#memory.drop(uuids);
-    for (const uuid of uuids) this.#tell(uuid, "deleted");
+    for (const uuid of unknown) this.#tell(uuid, "deleted");
     return uuids.length;
   }
 

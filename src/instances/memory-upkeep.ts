@@ -28,8 +28,6 @@ export interface MemoryUpkeepOptions {
   readonly progress: InventoryProgress;
   readonly instances: Pick<InstanceStore, "read" | "readAfter">;
   readonly hosts: Pick<HostStore, "names">;
-  /** Called once for each instance whose deletion is first learned here. */
-  readonly onDeleted: (uuid: string) => void;
   readonly log: Log;
 }
 
@@ -117,7 +115,7 @@ export class MemoryUpkeep implements Part {
   }
 
   async #loadAll(): Promise<void> {
-    const { memory, progress, instances, hosts, onDeleted } = this.#options;
+    const { memory, progress, instances, hosts } = this.#options;
     const before = memory.snapshot();
     const seen = new Set<string>();
     const names = await hosts.names();
@@ -128,7 +126,7 @@ export class MemoryUpkeep implements Part {
       memory.take(batch);
       for (const { uuid } of batch) seen.add(uuid);
     } while (batch.length === LOAD_BATCH);
-    for (const uuid of memory.dropUnseen(before, seen)) onDeleted(uuid);
+    memory.dropUnseen(before, seen);
     progress.loaded(names);
   }
 
@@ -163,11 +161,9 @@ export class MemoryUpkeep implements Part {
   }
 
   #take(uuids: readonly string[], instances: readonly Instance[]): void {
-    const { memory, onDeleted } = this.#options;
+    const { memory } = this.#options;
     const found = new Set(instances.map(({ uuid }) => uuid));
-    const purged = uuids.filter((uuid) => !found.has(uuid) && memory.find(uuid) !== undefined);
-    memory.drop(purged);
-    const buried = memory.take(instances).filter((instance) => instance.deleted);
-    for (const uuid of [...purged, ...buried.map((instance) => instance.uuid)]) onDeleted(uuid);
+    memory.drop(uuids.filter((uuid) => !found.has(uuid)));
+    memory.take(instances);
   }
 }

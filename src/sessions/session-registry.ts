@@ -63,8 +63,11 @@ export class SessionRegistry implements Part {
   #lastSync: number;
   /** Until then others may still believe that this controller is gone. */
   #doubtedUntil = -Infinity;
-  /** When an opening failed last, or Postgres was away after that: it may work all the same, once Postgres is there. */
-  #openingLostAt: number | undefined;
+  /**
+   * When an opening failed last, channels were taken back, or Postgres was away after that. The opening may work all the
+   * same, and a channel that closed meanwhile may be open again.
+   */
+  #doubtfulAt: number | undefined;
 
   constructor(options: SessionRegistryOptions) {
     this.#options = options;
@@ -109,7 +112,7 @@ export class SessionRegistry implements Part {
       this.#add(channel, opened.remainingMs);
       return channel;
     } catch (error) {
-      this.#openingLostAt = this.#clock.now();
+      this.#doubtfulAt = this.#clock.now();
       throw error;
     }
   }
@@ -282,22 +285,23 @@ export class SessionRegistry implements Part {
     const now = this.#clock.now();
     if (now - this.#lastSync > HEARTBEAT_INTERVAL_MS) this.#doubtedUntil = now + CONTROLLER_LEASE_MS;
     if (now > this.#doubtedUntil || this.#channels.size === 0) return;
+    this.#doubtfulAt = now;
     await this.#options.channels.reopen([...this.#channels.values()].map((channel) => channel.counts()));
   }
 
   #postponeLost(): void {
-    if (this.#openingLostAt !== undefined) this.#openingLostAt = this.#clock.now();
+    if (this.#doubtfulAt !== undefined) this.#doubtfulAt = this.#clock.now();
   }
 
   /** Its row may be as young as the answer would have been late, and is closed only when it has settled itself. */
   async #closeLost(): Promise<void> {
-    const lostAt = this.#openingLostAt;
-    if (lostAt === undefined || this.#clock.now() - lostAt <= CHANNEL_SETTLES_MS) return;
-    const last = this.#clock.now() - lostAt > 2 * CHANNEL_SETTLES_MS;
+    const doubtfulAt = this.#doubtfulAt;
+    if (doubtfulAt === undefined || this.#clock.now() - doubtfulAt <= CHANNEL_SETTLES_MS) return;
+    const last = this.#clock.now() - doubtfulAt > 2 * CHANNEL_SETTLES_MS;
     const living = [...this.#channels.keys(), ...[...this.#closed.keys()].map(({ channelId }) => channelId)];
     logClosedChannels(this.#options.log, await this.#options.channels.closeLost(living));
     // Another opening may have failed meanwhile.
-    if (last && this.#openingLostAt === lostAt) this.#openingLostAt = undefined;
+    if (last && this.#doubtfulAt === doubtfulAt) this.#doubtfulAt = undefined;
   }
 
   #writeClosed(): Promise<void> {

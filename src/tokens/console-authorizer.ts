@@ -16,6 +16,8 @@ export interface AuthorizationRequest {
   readonly consoleType: string;
   /** Name of the host whose agent gave the endpoint; the instance must still be there. */
   readonly agentHost: string;
+  /** The project that the instance must still belong to; undefined: any. */
+  readonly ownedBy?: string | undefined;
   /** The host's address for displays, as the agent's settings have it. It and the path are for native proxies. */
   readonly host: string;
   readonly port?: number | undefined;
@@ -46,6 +48,7 @@ const ASKED = [
   ["instance_uuid", "uuid"],
   ["console_type", "text"],
   ["agent_host", "text"],
+  ["owned_by", "text"],
   ["token_hash", "text"],
   ["host", "text"],
   ["port", "integer"],
@@ -75,6 +78,9 @@ const SKIP_LOCKED = "for share skip locked";
 // the other.
 const WAIT = "for share";
 
+// Memory may not have heard yet that the instance was given to another project.
+const SEEN = "t.instance_uuid = a.instance_uuid and (a.owned_by is null or t.project_id = a.owned_by)";
+
 const AUTHORIZE_MANY = statement(MANY, SKIP_LOCKED);
 const AUTHORIZE_ONE = statement(ONE, SKIP_LOCKED);
 const AUTHORIZE_WAITING = statement(ONE, WAIT);
@@ -83,14 +89,14 @@ function statement(asked: string, lock: string): string {
   return `
   with asked as ${asked}
   ), target as materialized (
-    select instance_uuid, host, task_state from instances
+    select instance_uuid, project_id, host, task_state from instances
     where instance_uuid = any ($2::uuid[]) and deleted_at is null ${lock}
   ), issued as (
     insert into console_auth_tokens (token_hash, console_type, host, port, tls_port, internal_access_path,
       instance_uuid, expires, access_url_base, created_by)
     select a.token_hash, a.console_type, a.host, a.port, a.tls_port, a.internal_access_path,
       a.instance_uuid, floor(extract(epoch from now()))::bigint + a.ttl, a.access_url_base, a.subject
-    from asked a join target t on t.instance_uuid = a.instance_uuid
+    from asked a join target t on ${SEEN}
     where t.host = a.agent_host and t.task_state <> all ($1::text[])
     on conflict on constraint console_auth_tokens_token_hash_key do nothing
     returning id, token_hash, expires
@@ -109,7 +115,7 @@ function statement(asked: string, lock: string): string {
   )
   select a.at, t.instance_uuid is not null as found, t.host, t.task_state as "taskState", issued.expires
   from asked a
-    left join target t on t.instance_uuid = a.instance_uuid
+    left join target t on ${SEEN}
     left join issued on issued.token_hash = a.token_hash`;
 }
 
@@ -216,6 +222,7 @@ function rowOf({ request, tokenHash }: Attempt, at: number): Record<(typeof ASKE
     instance_uuid: request.instanceUuid,
     console_type: request.consoleType,
     agent_host: request.agentHost,
+    owned_by: request.ownedBy ?? null,
     token_hash: tokenHash,
     host: request.host,
     port: request.port ?? null,

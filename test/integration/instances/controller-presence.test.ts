@@ -2,9 +2,9 @@
 import { expect } from "chai";
 import { ControllerPresence } from "../../../src/instances/controller-presence.js";
 import type { InstanceRegistry } from "../../../src/instances/instance-registry.js";
-import { HEARTBEAT_INTERVAL_MS, HEARTBEATS_PER_SYNC } from "../../../src/lib/limits.js";
-import { silentLog } from "../../../src/lib/log.js";
+import { CONTROLLER_LEASE_MS, HEARTBEAT_INTERVAL_MS, HEARTBEATS_PER_SYNC } from "../../../src/lib/limits.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
+import { FakeLog } from "../../fakes/fake-log.js";
 import { registryOn, TestAgent } from "../../harness/inventory.js";
 import { TestDatabase } from "../../harness/test-database.js";
 
@@ -12,6 +12,7 @@ describe("ControllerPresence", () => {
   let db: TestDatabase;
   let registry: InstanceRegistry;
   let clock: FakeClock;
+  let log: FakeLog;
   let presence: ControllerPresence;
 
   before(async () => {
@@ -22,10 +23,11 @@ describe("ControllerPresence", () => {
     await db.clear();
     registry = registryOn(db.database, { controllerId: "c1" });
     clock = new FakeClock();
+    log = new FakeLog();
     const streams = (): ReturnType<InstanceRegistry["streams"]> => registry.streams();
     presence = new ControllerPresence({
       database: db.database,
-      log: silentLog,
+      log: log.log,
       controllerId: "c1",
       advertise: () => "10.0.0.1:50052",
       streams,
@@ -62,6 +64,20 @@ describe("ControllerPresence", () => {
 
   it("beats every five seconds", async () => {
     await beats(3);
+  });
+
+  it("says once that another controller has its address, which a former run of it has only for a while", async () => {
+    await db.sql("insert into controllers (controller_id, advertise) values ('c2', '10.0.0.1:50052')");
+    const beat = async (): Promise<void> => {
+      await db.sql("update controllers set heartbeat_at = now() where controller_id = 'c2'");
+      clock.advance(HEARTBEAT_INTERVAL_MS);
+      while (clock.waiting === 0) await new Promise((resolve) => setImmediate(resolve));
+    };
+    for (let time = 0; time <= CONTROLLER_LEASE_MS; time += HEARTBEAT_INTERVAL_MS) await beat();
+    expect(log.at("warn")).to.deep.equal([]);
+    await beat();
+    await beat();
+    expect(log.at("warn").map(({ address }) => address)).to.deep.equal(["10.0.0.1:50052"]);
   });
 
   it("makes good what Postgres missed of its streams", async () => {

@@ -135,6 +135,14 @@ describe("Controllers on one database", () => {
       expect(two.deleted.sort()).to.deep.equal([VM, OTHER]);
     });
 
+    it("tell of a deletion that a request has come upon, once", async () => {
+      await one.registry.delete(VM, ACTOR);
+      expect(await two.registry.findFresh(VM)).to.equal(undefined);
+      expect(two.deleted).to.deep.equal([VM]);
+      await two.hearsAgain();
+      expect(two.deleted).to.deep.equal([VM]);
+    });
+
     it("begin no watch, and go on with those that run", async () => {
       await two.hearsAgain();
       const gone = new AbortController();

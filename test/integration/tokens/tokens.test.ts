@@ -123,6 +123,18 @@ describe("Console tokens", () => {
       expect(await reasonOfAuthorize("b")).to.equal("INSTANCE_NOT_READY");
     });
 
+    it("says INSTANCE_NOT_FOUND when the instance belongs to another project by now, whoever asks with it", async () => {
+      await registry.update(VM, { projectId: "theirs" });
+      const asking = ["ours", "theirs", undefined].map((ownedBy) => authorize(db.database, VM, "a", { ownedBy }));
+      const alone = authorize(db.database, VM, "a", { ownedBy: "ours" });
+      const results = await Promise.allSettled([...asking, alone]);
+      expect(results.map(({ status }) => status)).to.deep.equal(["rejected", "fulfilled", "fulfilled", "rejected"]);
+      expect(reasonOf(await rejectionOf(alone))).to.equal("INSTANCE_NOT_FOUND");
+      const authorizer = new ConsoleAuthorizer(db.database);
+      const asked = ["ours", "theirs"].map((ownedBy) => authorizer.authorize({ ...requestFor(VM), ownedBy }));
+      expect((await Promise.allSettled(asked)).map(({ status }) => status)).to.deep.equal(["rejected", "fulfilled"]);
+    });
+
     it("leaves neither token nor audit row behind when it refuses", async () => {
       await reasonOfAuthorize("b");
       expect(await db.sql("select id from console_auth_tokens")).to.deep.equal([]);

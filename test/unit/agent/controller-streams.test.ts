@@ -246,6 +246,27 @@ describe("ControllerStreams that are told of controllers", () => {
       expect(other.streams).to.have.length(0);
     });
 
+    it("dial the other one when it is listed for another controller", async () => {
+      start();
+      const first = await one.nextStream();
+      tell(first, other);
+      await countAfter(1, "standby");
+      other.welcome = { ...other.welcome, controllerId: "new" };
+      tell(first, other);
+      await countAfter(2, "open");
+    });
+
+    it("dial the other one where a second controller is listed with it, in whatever order", async () => {
+      start();
+      const first = await one.nextStream();
+      const { address } = other;
+      other.welcome = { ...other.welcome, controllerId: "new" };
+      const ids = ["new", one.welcome.controllerId];
+      first.send({ $case: "peers", peers: { peers: ids.map((controllerId) => ({ controllerId, address })) } });
+      await countAfter(2, "open");
+      expect([one.streams.length, other.streams.length]).to.deep.equal([1, 1]);
+    });
+
     it("keep the newer stream, and dial the other address when that is lost", async () => {
       start([one.address, other.address]);
       await Promise.all([one.nextStream(), other.nextStream()]);

@@ -36,6 +36,8 @@ const INSTANCE = anInstance({ uuid: UUID, name: "one" });
 /** Everything around the use case, in memory; each field may be changed before the call. */
 class World {
   instance: Instance | undefined = INSTANCE;
+  /** What Postgres says of it, where memory has not heard that yet. */
+  stored: Instance | undefined;
   roles: readonly Role[] = ["member"];
   databaseUp = true;
   pending = false;
@@ -64,7 +66,7 @@ class World {
     const access = new InstanceAccess({
       instances: {
         find: () => this.instance,
-        findFresh: () => Promise.resolve(undefined),
+        findFresh: () => Promise.resolve(this.stored ?? this.instance),
         inventoryPending: () => this.pending,
       },
       audit: { recordRefusal: (refusal) => Promise.resolve(void this.refusals.push(refusal)) },
@@ -154,6 +156,7 @@ describe("GetSpiceConsole", () => {
         instanceUuid: UUID,
         consoleType: "spice-html5",
         agentHost: "host-1",
+        ownedBy: "p1",
         host: "10.0.0.1",
         port: undefined,
         tlsPort: 5901,
@@ -164,6 +167,14 @@ describe("GetSpiceConsole", () => {
       },
     ]);
     expect(world.faults).to.deep.equal([]);
+  });
+
+  it("has it checked again that the instance is the caller's, but for those who see every project's", async () => {
+    for (const role of ["member", "service", "admin"] as const) {
+      world.roles = [role];
+      await world.ask();
+    }
+    expect(world.authorized.map(({ ownedBy }) => ownedBy)).to.deep.equal(["p1", undefined, undefined]);
   });
 
   it("gives a native proxy its own URL, and stores whose it is", async () => {
@@ -263,6 +274,16 @@ describe("GetSpiceConsole", () => {
     ]);
     expect(await reason()).to.equal("AGENT_UNAVAILABLE");
     expect(world.refusals).to.have.length(1);
+  });
+
+  it("refuses nothing by what memory says alone", async () => {
+    world.stored = INSTANCE;
+    for (const old of [undefined, { projectId: "p2" }, { taskState: "migrating" }, { host: undefined }]) {
+      world.instance = old && { ...INSTANCE, ...old };
+      await world.ask();
+    }
+    world.stored = { ...INSTANCE, taskState: "deleting" };
+    expect(await reason()).to.equal("INSTANCE_BUSY");
   });
 
   it("answers for another project's instance as for an unknown one, also while hosts report", async () => {
