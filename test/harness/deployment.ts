@@ -189,9 +189,14 @@ export class Deployment {
     await waitUntil(known, { ms, what: `the controller to know ${instanceUuid}` });
   }
 
-  /** The controller was killed: ends at once the time that its last heartbeat would have counted for. */
+  /** The controller was killed: lets a minute pass for what it has left behind, so that its last heartbeat counts no more. */
   async expireLease(): Promise<void> {
-    const age = "update controllers set heartbeat_at = now() - interval '1 minute' where advertise = $1";
+    const age = `
+      with dead as (
+        update controllers set heartbeat_at = heartbeat_at - interval '1 minute' where advertise = $1 returning *
+      )
+      update session_channels c set opened_at = opened_at - interval '1 minute'
+      from dead where c.controller_id = dead.controller_id`;
     await runStatement(this.databaseUrl, age, [this.agents]);
   }
 
