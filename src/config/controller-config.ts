@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
-import { createSecureContext } from "node:tls";
 import { z } from "zod";
-import { parseSubject } from "../lib/certificate-subject.js";
 import { MAX_HOST_LENGTH } from "../lib/limits.js";
-import { anyAddress, isLoopback, LOOPBACK_ONLY, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
+import { anyAddress, LOOPBACK_ONLY, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
 import type { TlsFileNames } from "../lib/tls-files.js";
 import { readTlsIdentity } from "../lib/tls-files.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
+import {
+  areCiphers,
+  dataPath,
+  isPrivateDatabaseUrl,
+  memcachedAddress,
+  network,
+  origin,
+  plainUrl,
+  subject,
+} from "./setting-forms.js";
 
 /** SPICE's channel types that can be let in. Without main there is no viewer. */
 export const CHANNEL_TYPES = [
@@ -405,15 +412,6 @@ function requireTlsFiles(name: string, files: TlsFileNames): void {
   }
 }
 
-function areCiphers(ciphers: string): boolean {
-  try {
-    createSecureContext({ ciphers });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 function readAuthorities(name: string, file: string): string {
   const text = readSetting(name, file);
   try {
@@ -422,60 +420,4 @@ function readAuthorities(name: string, file: string): string {
   } catch {
     throw new ConfigError([`${name}: ${file} holds no certificate in PEM form`]);
   }
-}
-
-function dataPath(): z.ZodEnum<{ agent: "agent"; direct: "direct" }> {
-  return z.enum(["agent", "direct"]);
-}
-
-/** A certificate's subject as SPICE clients take it. */
-function subject(): z.ZodString {
-  return z
-    .string()
-    .refine((text) => parseSubject(text) !== undefined, "must be a subject such as C=XX,O=Example,CN=host-1");
-}
-
-/** An origin as browsers send it: scheme, host, and port where it is not the scheme's own. */
-function origin(): z.ZodString {
-  return z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text && text !== "null", {
-    error: ({ input }) =>
-      typeof input === "string" && /^[\w.:[\]-]+$/.test(input)
-        ? `must be a whole origin: write https://${input} (or http://) for Nova's bare host name`
-        : "must be an origin such as https://dashboard.example, without a path",
-  });
-}
-
-/** What the client of memcached takes: no address in brackets. */
-function memcachedAddress(): z.ZodString {
-  return loopbackAddress().refine((text) => !text.startsWith("["), "must be an IPv4 address or localhost");
-}
-
-/** An address, or a network as address/bits. */
-function network(): z.ZodString {
-  return z.string().refine(isNetwork, "must be an address or a network, for example 10.0.0.0/8");
-}
-
-function isNetwork(text: string): boolean {
-  const [address = "", bits, ...rest] = text.split("/");
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0) return false;
-  return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
-}
-
-/** A URL that a token can be appended to. */
-function plainUrl(): z.ZodString {
-  return z.string().refine(isPlainUrl, "must be an http or https URL without query and fragment");
-}
-
-function isPlainUrl(text: string): boolean {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  return url !== undefined && /^https?:$/.test(url.protocol) && !/[?#]/.test(text);
-}
-
-/** True where nothing leaves this machine unencrypted, or the operator has said by name that it may. */
-function isPrivateDatabaseUrl(text: string): boolean {
-  if (!URL.canParse(text)) return true;
-  const { hostname, searchParams } = new URL(text);
-  const host = searchParams.get("host") ?? hostname.replace(/^\[|\]$/g, "");
-  return host === "" || host.startsWith("/") || isLoopback(host) || searchParams.has("sslmode");
 }
