@@ -376,22 +376,53 @@ type Settings = z.infer<typeof controllerSchema>;
 /** Reads and checks the controller's configuration. Throws ConfigError. */
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
-  const { url, password_file: passwordFile } = config.database;
-  const password =
-    passwordFile === undefined ? undefined : readSetting("database.password_file", passwordFile).trimEnd();
+  const { database, proxy, spice } = config;
   const { ca_file: caFile, ...displays } = config.displays;
-  const ca = caFile === undefined ? undefined : readAuthorities("displays.ca_file", caFile);
-  const page = config.console.compat_tokens ? "spice_auto.html" : "console";
-  const { cert, key = cert } = config.proxy;
-  if (cert !== undefined && key !== undefined) requireTlsFiles("proxy.cert", { cert, key });
-  const scheme = cert === undefined ? "http" : "https";
-  const { html5proxy_base_url: baseUrl = `${scheme}://127.0.0.1:6082/${page}` } = config.spice;
+  const files = proxyTlsFiles(proxy);
+  if (files) requireTlsFiles(files);
   return {
     ...config,
-    database: { url, password },
-    displays: { ...displays, ca },
-    spice: { ...config.spice, html5proxy_base_url: baseUrl },
+    database: { url: database.url, password: readPassword(database.password_file) },
+    displays: { ...displays, ca: readAuthorities(caFile) },
+    spice: { ...spice, html5proxy_base_url: spice.html5proxy_base_url ?? usualBaseUrl(config) },
   };
+}
+
+/** Where the proxy's certificate and key are; undefined where it has none. */
+export function proxyTlsFiles({ cert, key = cert }: Pick<Settings["proxy"], "cert" | "key">): TlsFileNames | undefined {
+  return cert === undefined || key === undefined ? undefined : { cert, key };
+}
+
+/** What console URLs begin with in a browser on this machine. */
+function usualBaseUrl({ proxy, console }: Pick<Settings, "proxy" | "console">): string {
+  const scheme = proxy.cert === undefined ? "http" : "https";
+  const page = console.compat_tokens ? "spice_auto.html" : "console";
+  return `${scheme}://127.0.0.1:6082/${page}`;
+}
+
+/** They are read again at the start and after; here an operator is told in time. */
+function requireTlsFiles(files: TlsFileNames): void {
+  try {
+    readTlsIdentity(files);
+  } catch (error) {
+    throw new ConfigError([`proxy.cert: ${messageOf(error)}`]);
+  }
+}
+
+function readPassword(file: string | undefined): string | undefined {
+  return file === undefined ? undefined : readSetting("database.password_file", file).trimEnd();
+}
+
+function readAuthorities(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  const name = "displays.ca_file";
+  const text = readSetting(name, file);
+  try {
+    new X509Certificate(text);
+    return text;
+  } catch {
+    throw new ConfigError([`${name}: ${file} holds no certificate in PEM form`]);
+  }
 }
 
 /** The text of the file that a setting names. */
@@ -400,24 +431,5 @@ function readSetting(name: string, file: string): string {
     return readFileSync(file, "utf8");
   } catch (error) {
     throw new ConfigError([`${name}: ${messageOf(error)}`]);
-  }
-}
-
-/** They are read again at the start and after; here an operator is told in time. */
-function requireTlsFiles(name: string, files: TlsFileNames): void {
-  try {
-    readTlsIdentity(files);
-  } catch (error) {
-    throw new ConfigError([`${name}: ${messageOf(error)}`]);
-  }
-}
-
-function readAuthorities(name: string, file: string): string {
-  const text = readSetting(name, file);
-  try {
-    new X509Certificate(text);
-    return text;
-  } catch {
-    throw new ConfigError([`${name}: ${file} holds no certificate in PEM form`]);
   }
 }
