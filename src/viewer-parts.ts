@@ -4,6 +4,7 @@ import { createSecureContext } from "node:tls";
 import type { AgentRouter } from "./agents/agent-router.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { RefusalRecorder } from "./audit/refusal-recorder.js";
+import { proxyTlsFiles } from "./config/controller-config.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { BeginSession } from "./console/begin-session.js";
 import { EnterByToken } from "./console/enter-by-token.js";
@@ -168,9 +169,8 @@ function createDisplays({ config, agents: router, log }: ViewerPartsOptions, tun
 
 /** The proxy's certificate, where it has one. */
 function createTlsFiles({ config, metrics, log }: ViewerPartsOptions): TlsFiles | undefined {
-  const { cert, key = cert } = config.proxy;
-  if (cert === undefined || key === undefined) return undefined;
-  return new TlsFiles({ name: "proxy", files: { cert, key }, metrics, log, clock: systemClock });
+  const files = proxyTlsFiles(config.proxy);
+  return files && new TlsFiles({ name: "proxy", files, metrics, log, clock: systemClock });
 }
 
 /** By their names in Nova's option. */

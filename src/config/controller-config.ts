@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
-import { createSecureContext } from "node:tls";
 import { z } from "zod";
-import { parseSubject } from "../lib/certificate-subject.js";
 import { MAX_HOST_LENGTH } from "../lib/limits.js";
-import { anyAddress, isLoopback, LOOPBACK_ONLY, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
+import { anyAddress, LOOPBACK_ONLY, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
 import type { TlsFileNames } from "../lib/tls-files.js";
 import { readTlsIdentity } from "../lib/tls-files.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
+import {
+  areCiphers,
+  dataPath,
+  isPrivateDatabaseUrl,
+  memcachedAddress,
+  network,
+  origin,
+  plainUrl,
+  subject,
+} from "./setting-forms.js";
 
 /** SPICE's channel types that can be let in. Without main there is no viewer. */
 export const CHANNEL_TYPES = [
@@ -369,52 +376,46 @@ type Settings = z.infer<typeof controllerSchema>;
 /** Reads and checks the controller's configuration. Throws ConfigError. */
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
-  const { url, password_file: passwordFile } = config.database;
-  const password =
-    passwordFile === undefined ? undefined : readSetting("database.password_file", passwordFile).trimEnd();
+  const { database, proxy, spice } = config;
   const { ca_file: caFile, ...displays } = config.displays;
-  const ca = caFile === undefined ? undefined : readAuthorities("displays.ca_file", caFile);
-  const page = config.console.compat_tokens ? "spice_auto.html" : "console";
-  const { cert, key = cert } = config.proxy;
-  if (cert !== undefined && key !== undefined) requireTlsFiles("proxy.cert", { cert, key });
-  const scheme = cert === undefined ? "http" : "https";
-  const { html5proxy_base_url: baseUrl = `${scheme}://127.0.0.1:6082/${page}` } = config.spice;
+  const files = proxyTlsFiles(proxy);
+  if (files) requireTlsFiles(files);
   return {
     ...config,
-    database: { url, password },
-    displays: { ...displays, ca },
-    spice: { ...config.spice, html5proxy_base_url: baseUrl },
+    database: { url: database.url, password: readPassword(database.password_file) },
+    displays: { ...displays, ca: readAuthorities(caFile) },
+    spice: { ...spice, html5proxy_base_url: spice.html5proxy_base_url ?? usualBaseUrl(config) },
   };
 }
 
-/** The text of the file that a setting names. */
-function readSetting(name: string, file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new ConfigError([`${name}: ${messageOf(error)}`]);
-  }
+/** Where the proxy's certificate and key are; undefined where it has none. */
+export function proxyTlsFiles({ cert, key = cert }: Pick<Settings["proxy"], "cert" | "key">): TlsFileNames | undefined {
+  return cert === undefined || key === undefined ? undefined : { cert, key };
+}
+
+/** What console URLs begin with in a browser on this machine. */
+function usualBaseUrl({ proxy, console }: Pick<Settings, "proxy" | "console">): string {
+  const scheme = proxy.cert === undefined ? "http" : "https";
+  const page = console.compat_tokens ? "spice_auto.html" : "console";
+  return `${scheme}://127.0.0.1:6082/${page}`;
 }
 
 /** They are read again at the start and after; here an operator is told in time. */
-function requireTlsFiles(name: string, files: TlsFileNames): void {
+function requireTlsFiles(files: TlsFileNames): void {
   try {
     readTlsIdentity(files);
   } catch (error) {
-    throw new ConfigError([`${name}: ${messageOf(error)}`]);
+    throw new ConfigError([`proxy.cert: ${messageOf(error)}`]);
   }
 }
 
-function areCiphers(ciphers: string): boolean {
-  try {
-    createSecureContext({ ciphers });
-    return true;
-  } catch {
-    return false;
-  }
+function readPassword(file: string | undefined): string | undefined {
+  return file === undefined ? undefined : readSetting("database.password_file", file).trimEnd();
 }
 
-function readAuthorities(name: string, file: string): string {
+function readAuthorities(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  const name = "displays.ca_file";
   const text = readSetting(name, file);
   try {
     new X509Certificate(text);
@@ -424,58 +425,11 @@ function readAuthorities(name: string, file: string): string {
   }
 }
 
-function dataPath(): z.ZodEnum<{ agent: "agent"; direct: "direct" }> {
-  return z.enum(["agent", "direct"]);
-}
-
-/** A certificate's subject as SPICE clients take it. */
-function subject(): z.ZodString {
-  return z
-    .string()
-    .refine((text) => parseSubject(text) !== undefined, "must be a subject such as C=XX,O=Example,CN=host-1");
-}
-
-/** An origin as browsers send it: scheme, host, and port where it is not the scheme's own. */
-function origin(): z.ZodString {
-  return z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text && text !== "null", {
-    error: ({ input }) =>
-      typeof input === "string" && /^[\w.:[\]-]+$/.test(input)
-        ? `must be a whole origin: write https://${input} (or http://) for Nova's bare host name`
-        : "must be an origin such as https://dashboard.example, without a path",
-  });
-}
-
-/** What the client of memcached takes: no address in brackets. */
-function memcachedAddress(): z.ZodString {
-  return loopbackAddress().refine((text) => !text.startsWith("["), "must be an IPv4 address or localhost");
-}
-
-/** An address, or a network as address/bits. */
-function network(): z.ZodString {
-  return z.string().refine(isNetwork, "must be an address or a network, for example 10.0.0.0/8");
-}
-
-function isNetwork(text: string): boolean {
-  const [address = "", bits, ...rest] = text.split("/");
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0) return false;
-  return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
-}
-
-/** A URL that a token can be appended to. */
-function plainUrl(): z.ZodString {
-  return z.string().refine(isPlainUrl, "must be an http or https URL without query and fragment");
-}
-
-function isPlainUrl(text: string): boolean {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  return url !== undefined && /^https?:$/.test(url.protocol) && !/[?#]/.test(text);
-}
-
-/** True where nothing leaves this machine unencrypted, or the operator has said by name that it may. */
-function isPrivateDatabaseUrl(text: string): boolean {
-  if (!URL.canParse(text)) return true;
-  const { hostname, searchParams } = new URL(text);
-  const host = searchParams.get("host") ?? hostname.replace(/^\[|\]$/g, "");
-  return host === "" || host.startsWith("/") || isLoopback(host) || searchParams.has("sslmode");
+/** The text of the file that a setting names. */
+function readSetting(name: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ConfigError([`${name}: ${messageOf(error)}`]);
+  }
 }

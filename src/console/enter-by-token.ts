@@ -12,7 +12,8 @@ import type { BeginSession } from "./begin-session.js";
 import type { TokenCheckOptions } from "./token-check.js";
 import { hashOf, knownOf, requireUsable, TokenCheck, usedToken } from "./token-check.js";
 import type { ViewerDrain } from "./viewer-drain.js";
-import type { Refused, ViewerRefusals } from "./viewer-refusals.js";
+import { knownOfSession } from "./viewer-refusals.js";
+import type { Learn, ViewerRefusals } from "./viewer-refusals.js";
 import { endOf } from "./viewer-sessions.js";
 import type {
   OpenedSession,
@@ -41,8 +42,7 @@ interface Attempt {
   readonly url: PresentedUrl;
   readonly tokenHash: string;
   readonly context: ViewerContext;
-  /** What is known of it once it is refused. */
-  readonly learn: (known: Refused) => void;
+  readonly learn: Learn;
 }
 
 /** Lets viewers in by their token alone. */
@@ -61,16 +61,12 @@ export class EnterByToken implements TokenEntrance {
     return this.#options.viewers.openChannel(session.sessionId, proof, context);
   }
 
-  async #enter(url: PresentedUrl, context: ViewerContext): Promise<OpenedSession> {
-    let known: Refused = {};
-    const learn = (more: Refused): void => void (known = more);
-    try {
-      this.#options.drain.requireOpen();
-      return await this.#joinOrBegin({ url, tokenHash: hashOf(url.token), context, learn });
-    } catch (error) {
-      this.#options.refusals.note(error, known, context);
-      throw error;
-    }
+  #enter(url: PresentedUrl, context: ViewerContext): Promise<OpenedSession> {
+    const { drain, refusals } = this.#options;
+    return refusals.noting({}, context, async (learn) => {
+      drain.requireOpen();
+      return this.#joinOrBegin({ url, tokenHash: hashOf(url.token), context, learn });
+    });
   }
 
   /** Where another one was quicker, the second look finds its session. */
@@ -90,8 +86,7 @@ export class EnterByToken implements TokenEntrance {
   async #findLast({ url, tokenHash, learn }: Attempt): Promise<EnteredSession | undefined> {
     const last = await this.#options.sessions.findEntered(tokenHash, url.token);
     if (!last) return undefined;
-    const { instanceUuid, consoleType, subject, projectId, sessionId } = last.session;
-    learn({ instanceUuid, consoleType, subject, projectId, sessionId });
+    learn(knownOfSession(last.session));
     requireScheme(url, last.accessUrlBase);
     return last;
   }

@@ -28,8 +28,9 @@ export class LookupConsoleToken {
   async execute(token: string, context: RequestContext): Promise<ConsoleTarget> {
     const { access, tokens, legacy, log } = this.#options;
     await access.requireVerb({ verb: "console:lookup" }, context);
-    await legacy.bringIn(hashToken(token), { consume: false });
-    const target = await tokens.lookup(token, actorFrom(context));
+    const tokenHash = hashToken(token);
+    await legacy.bringIn(tokenHash, { consume: false });
+    const target = await tokens.lookup(tokenHash, actorFrom(context));
     logAudit(log, "looked-up", { ...auditLineFrom(context), instance: target.instanceUuid });
     return target;
   }

@@ -8,7 +8,7 @@ import type { BeginSession } from "./begin-session.js";
 import type { TokenCheckOptions } from "./token-check.js";
 import { hashOf, knownOf, requireUnused, TokenCheck } from "./token-check.js";
 import type { ViewerDrain } from "./viewer-drain.js";
-import type { Refused, ViewerRefusals } from "./viewer-refusals.js";
+import type { Learn, ViewerRefusals } from "./viewer-refusals.js";
 import type { OpenedSession, Redeeming, ViewerContext } from "./viewer.js";
 
 /** What redeeming needs. */
@@ -36,21 +36,19 @@ export class RedeemConsoleToken implements Redeeming {
   }
 
   /** See Redeeming. Of several calls with one token exactly one gets the session, however close together they are. */
-  async execute(text: string, context: ViewerContext): Promise<OpenedSession> {
-    let known: Refused = {};
-    try {
-      this.#options.drain.requireOpen();
-      const tokenHash = hashOf(text);
-      await this.#options.legacy.bringIn(tokenHash, { consume: true });
-      const token = await this.#check.require(tokenHash);
-      known = knownOf(token);
-      requireUnused(token);
-      const host = await this.#check.askHost(token, context);
-      return await this.#redeem({ tokenHash, token, host }, context);
-    } catch (error) {
-      this.#options.refusals.note(error, known, context);
-      throw error;
-    }
+  execute(text: string, context: ViewerContext): Promise<OpenedSession> {
+    return this.#options.refusals.noting({}, context, (learn) => this.#open(text, context, learn));
+  }
+
+  async #open(text: string, context: ViewerContext, learn: Learn): Promise<OpenedSession> {
+    this.#options.drain.requireOpen();
+    const tokenHash = hashOf(text);
+    await this.#options.legacy.bringIn(tokenHash, { consume: true });
+    const token = await this.#check.require(tokenHash);
+    learn(knownOf(token));
+    requireUnused(token);
+    const host = await this.#check.askHost(token, context);
+    return this.#redeem({ tokenHash, token, host }, context);
   }
 
   async #redeem({ tokenHash, token, host }: Placed, context: ViewerContext): Promise<OpenedSession> {

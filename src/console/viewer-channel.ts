@@ -14,6 +14,7 @@ import { MAIN_CHANNEL } from "../sessions/local-channel.js";
 import type { ChannelEndReason, Closing, Session } from "../sessions/session.js";
 import type { SessionRegistry } from "../sessions/session-registry.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
+import { knownOfSession } from "./viewer-refusals.js";
 import type { ViewerRefusals } from "./viewer-refusals.js";
 import type { ChannelLink, ViewerChannel, ViewerContext } from "./viewer.js";
 
@@ -58,18 +59,14 @@ export class OpenViewerChannel implements ViewerChannel {
   }
 
   /** See ViewerChannel. What a viewer is told of a main channel is told only once its session is known to have one. */
-  async connect(link: ChannelLink): Promise<Duplex> {
+  connect(link: ChannelLink): Promise<Duplex> {
     const { registry, refusals, context } = this.#options;
-    try {
+    return refusals.noting(knownOfSession(this.session), context, async () => {
       this.#check(link);
       const [display] = await Promise.all([this.#open(), registry.identify(this.#channel, link.type, link.number)]);
       if (!display.needsAgent) this.#channel.outlivesAgent();
       return display.stream;
-    } catch (error) {
-      const { sessionId, instanceUuid, consoleType, subject, projectId } = this.session;
-      refusals.note(error, { sessionId, instanceUuid, consoleType, subject, projectId }, context);
-      throw error;
-    }
+    });
   }
 
   /** See ViewerChannel. */

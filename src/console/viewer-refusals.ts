@@ -3,6 +3,7 @@ import type { Refusal } from "../audit/audit-log.js";
 import type { RefusalRecorder } from "../audit/refusal-recorder.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
 import type { ErrorReason } from "../lib/service-error.js";
+import type { Session } from "../sessions/session.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { RefusalNotes, ViewerContext } from "./viewer.js";
 
@@ -13,8 +14,16 @@ export interface Refused extends Pick<Refusal, "instanceUuid" | "consoleType" | 
   readonly projectId?: string;
 }
 
+/** Takes what is known from now on, should the viewer be refused. */
+export type Learn = (known: Refused) => void;
+
 /** Says nothing of the viewer: it went away by itself. */
 const NO_REFUSAL: readonly ErrorReason[] = ["CANCELLED"];
+
+/** What the audit is told of a viewer that is refused within a session. */
+export function knownOfSession({ sessionId, instanceUuid, consoleType, subject, projectId }: Session): Refused {
+  return { sessionId, instanceUuid, consoleType, subject, projectId };
+}
 
 /** Counts and notes what viewers are refused. */
 export class ViewerRefusals implements RefusalNotes {
@@ -27,6 +36,17 @@ export class ViewerRefusals implements RefusalNotes {
   ) {
     this.#recorder = recorder;
     this.#metrics = metrics;
+  }
+
+  /** Does the work; notes what refuses it, with what was known of the viewer by then, and throws it on. */
+  async noting<T>(known: Refused, context: ViewerContext, work: (learn: Learn) => Promise<T>): Promise<T> {
+    let refused = known;
+    try {
+      return await work((more) => void (refused = more));
+    } catch (error) {
+      this.note(error, refused, context);
+      throw error;
+    }
   }
 
   /** Notes the error in the background; the caller throws it on. */

@@ -62,27 +62,19 @@ export class ProvenSessions implements ViewerSessions {
 
   /** See ViewerSessions. */
   async end(sessionId: string, proof: string, context: ViewerContext): Promise<void> {
-    const { session } = await this.#noting(sessionId, context, () => this.#require(sessionId, proof));
+    const { refusals, endings } = this.#options;
+    const { session } = await refusals.noting({ sessionId }, context, () => this.#require(sessionId, proof));
     const { subject, projectId } = session;
     const { requestId, clientAddress } = context;
-    await this.#options.endings.terminate(sessionId, { subject, projectId, requestId, clientAddress });
+    await endings.terminate(sessionId, { subject, projectId, requestId, clientAddress });
   }
 
   /** See ViewerSessions. */
   async openChannel(sessionId: string, proof: string, context: ViewerContext): Promise<ViewerChannel> {
-    const askedAt = this.#options.clock.now();
-    const channel = await this.#noting(sessionId, context, () => this.#open(sessionId, proof, context));
+    const { refusals, clock } = this.#options;
+    const askedAt = clock.now();
+    const channel = await refusals.noting({ sessionId }, context, () => this.#open(sessionId, proof, context));
     return new OpenViewerChannel(channel, { ...this.#options, context, askedAt });
-  }
-
-  /** Notes what is refused. */
-  async #noting<T>(sessionId: string, context: ViewerContext, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      this.#options.refusals.note(error, { sessionId }, context);
-      throw error;
-    }
   }
 
   async #open(sessionId: string, proof: string, context: ViewerContext): Promise<LocalChannel> {

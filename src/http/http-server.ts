@@ -19,8 +19,6 @@ import type { HttpTls } from "./tls-server.js";
 /** Who answers upgrades. Without one they are answered like any other request. */
 export interface Upgrades {
   handle(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** Cuts whatever is left. */
-  destroyAll(): void;
 }
 
 /** What a server is made from. */
@@ -51,9 +49,9 @@ export interface HttpServerOptions {
  */
 export class HttpServer implements Part {
   readonly #options: HttpServerOptions;
+  readonly #connections = new Set<Socket>();
   #server: Server | undefined;
   #app: FastifyInstance | undefined;
-  readonly #connections = new Set<Socket>();
   #stopping: Promise<void> | undefined;
 
   constructor(options: HttpServerOptions) {
@@ -96,8 +94,7 @@ export class HttpServer implements Part {
     if (!server?.listening) return;
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     await this.#answerTheRest();
-    this.#options.upgrades?.destroyAll();
-    // The server waits for them, and does not know those any more that were upgraded, nor yet those amid their handshake.
+    // The server waits for them, but no longer knows those that were upgraded, nor yet those amid their handshake.
     for (const socket of this.#connections) socket.destroy();
     await closed;
     await this.#app?.close();

@@ -14,7 +14,7 @@ export interface Forwarded {
 }
 
 /** Who has sent a request to us, and how. */
-export interface Peer {
+export interface Sender {
   /** Undefined where the connection is gone. */
   readonly address: string | undefined;
   readonly scheme: "http" | "https";
@@ -40,16 +40,16 @@ export class TrustedProxies {
     }
   }
 
-  /** What is to be believed of a request that `peer` has sent. */
-  read(peer: Peer, headers: IncomingHttpHeaders): Forwarded {
-    const address = plainAddress(peer.address?.split("%", 1)[0] ?? "") ?? "";
+  /** What is to be believed of a request from `sender`. */
+  read(sender: Sender, headers: IncomingHttpHeaders): Forwarded {
+    const address = plainAddress(sender.address?.split("%", 1)[0] ?? "") ?? "";
     const host = headers.host ?? "";
-    if (!this.#trusts(address)) return { clientAddress: address, scheme: peer.scheme, host };
+    if (!this.#trusts(address)) return { clientAddress: address, scheme: sender.scheme, host };
     const proto = lastOf(headers["x-forwarded-proto"])?.toLowerCase();
     const forwardedHost = lastOf(headers["x-forwarded-host"]);
     return {
       clientAddress: this.#clientBehind(address, headers["x-forwarded-for"]),
-      scheme: proto === "https" || proto === "http" ? proto : peer.scheme,
+      scheme: proto === "https" || proto === "http" ? proto : sender.scheme,
       host: forwardedHost !== undefined && isHost(forwardedHost) ? forwardedHost : host,
     };
   }

@@ -52,7 +52,6 @@ const TOKEN = /^[\w!#$%&'*+\-.^`|~]+$/;
 /** Answers the upgrades of an HTTP server. */
 export class ChannelUpgrades implements Upgrades {
   readonly #options: ChannelUpgradesOptions;
-  readonly #sockets = new Set<Duplex>();
   readonly #webSockets: WebSocketServer;
   #underWay = 0;
 
@@ -76,7 +75,7 @@ export class ChannelUpgrades implements Upgrades {
     // Nobody else listens: without this a reset while the session is looked up would end the process.
     socket.on("error", () => socket.destroy());
     const viewer = this.#options.requests.of(request);
-    this.#watch(socket, viewer);
+    leavesWith(socket, viewer);
     this.#underWay += 1;
     void this.#admit(request, viewer)
       .finally(() => (this.#underWay -= 1))
@@ -84,20 +83,6 @@ export class ChannelUpgrades implements Upgrades {
         (channel) => this.#accept({ request, socket, head, viewer, channel }),
         (thrown: unknown) => this.#refuse(socket, viewer, thrown),
       );
-  }
-
-  /** Apart from the rest, so that a connection keeps nothing of its request for as long as it lives. */
-  #watch(socket: Duplex, viewer: HttpRequest): void {
-    this.#sockets.add(socket);
-    socket.once("close", () => {
-      this.#sockets.delete(socket);
-      viewer.leave();
-    });
-  }
-
-  /** Cuts whatever is left. */
-  destroyAll(): void {
-    for (const socket of this.#sockets) socket.destroy();
   }
 
   /** Throws what speaks against the channel, or opens it. */
@@ -163,6 +148,11 @@ export class ChannelUpgrades implements Upgrades {
       body: problemBody(problem, viewer.requestId),
     });
   }
+}
+
+/** Apart from the rest, so that a connection keeps nothing of its request for as long as it lives. */
+function leavesWith(socket: Duplex, viewer: HttpRequest): void {
+  socket.once("close", () => viewer.leave());
 }
 
 interface Admitted {

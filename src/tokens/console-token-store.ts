@@ -4,7 +4,6 @@ import type { AuditActor } from "../audit/audit-log.js";
 import type { Querier } from "../db/connection.js";
 import { PURGE_BATCH } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
-import { hashToken } from "./token.js";
 
 /** What a token stands for. */
 export interface ConsoleTarget {
@@ -107,8 +106,8 @@ export class ConsoleTokenStore {
   }
 
   /** What an unexpired token that can be used stands for; it is not consumed. Otherwise TOKEN_NOT_FOUND. */
-  async lookup(token: string, actor: AuditActor): Promise<ConsoleTarget> {
-    const values = [hashToken(token), ...actorValues(actor), this.#reusable];
+  async lookup(tokenHash: string, actor: AuditActor): Promise<ConsoleTarget> {
+    const values = [tokenHash, ...actorValues(actor), this.#reusable];
     const [row] = await this.#database.query<NullableTarget>({ name: "tokens-lookup", text: LOOK_UP, values });
     if (!row) throw new ServiceError("TOKEN_NOT_FOUND", "the token is unknown, used or expired");
     return {

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many hosts on one controller, and beside it the same controller with few: what grows with the number of hosts shows in
 // the difference. Hosts are simulated and their machines have no display that anybody opens.
-import pg from "pg";
 import type { ChildProgram } from "../../demo/child-program.js";
 import { EmbeddedPostgres } from "../../demo/embedded-postgres.js";
 import { createRunFolder, removeRunFolder } from "../../demo/run-folder.js";
 import { controllerProgram } from "../../demo/spicegate-programs.js";
-import { migrate } from "../../src/db/migrate.js";
 import type { Part } from "../../src/lib/lifecycle.js";
-import { silentLog } from "../../src/lib/log.js";
 import type { FleetOptions } from "./fleet.js";
 import { Fleet } from "./fleet.js";
+import { createProductDatabase } from "./product-database.js";
 import { freeAddress, productFiles } from "./product-files.js";
 
 /** A controller with its addresses. */
@@ -77,20 +75,11 @@ export class ScaleSurroundings implements Part {
       api: { listen: api },
       agents: { listen: agents, tunnel_listen: tunnel },
       proxy: { listen: await freeAddress() },
-      database: { url: await this.#createDatabase(name) },
+      database: { url: await createProductDatabase(this.#postgres, name) },
     });
     const program = controllerProgram({ ...files, readyMs: READY_MS });
     this.#parts.push(program);
     await program.start();
     return { program, api, agents, telemetry: files.telemetry };
-  }
-
-  async #createDatabase(name: string): Promise<string> {
-    const client = new pg.Client({ connectionString: this.#postgres.url });
-    await client.connect();
-    await client.query(`create database ${name}`).finally(() => client.end());
-    const url = this.#postgres.databaseUrl(name);
-    await migrate({ url }, silentLog);
-    return url;
   }
 }

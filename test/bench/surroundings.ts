@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that is measured, each a process of its own: libvirt with machines, Postgres, the product, and the floors.
 import { credentials } from "@grpc/grpc-js";
-import pg from "pg";
 import type { ChildProgram } from "../../demo/child-program.js";
 import { defineAndStart } from "../../demo/demo-machine.js";
 import { EmbeddedPostgres } from "../../demo/embedded-postgres.js";
@@ -12,14 +11,13 @@ import { createRunFolder, removeRunFolder } from "../../demo/run-folder.js";
 import { agentProgram, controllerProgram } from "../../demo/spicegate-programs.js";
 import { waitUntil } from "../../demo/wait-until.js";
 import { InventoryServiceClient } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
-import { migrate } from "../../src/db/migrate.js";
 import type { Part } from "../../src/lib/lifecycle.js";
-import { silentLog } from "../../src/lib/log.js";
 import { callUnary } from "../harness/grpc-client.js";
 import type { BareAgentOptions } from "./bare/agent.js";
 import type { BareControllerOptions } from "./bare/controller.js";
 import type { EchoOptions } from "./bare/echo.js";
 import { BenchProcess } from "./bench-process.js";
+import { createProductDatabase } from "./product-database.js";
 import { freeAddress, productFiles } from "./product-files.js";
 
 /** Enough that 32 callers rarely ask for the same machine at the same moment. */
@@ -129,7 +127,7 @@ export class Surroundings implements Part {
       proxy: { listen: proxy },
       spice: { html5proxy_base_url: `http://${proxy}/console` },
       sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
-      database: { url: await this.#createDatabase("product") },
+      database: { url: await createProductDatabase(this.#postgres, "product") },
     });
     const agent = await productFiles(this.#folder, "agent", {
       agent: { host: "bench", controllers: [agents] },
@@ -142,7 +140,7 @@ export class Surroundings implements Part {
   }
 
   async #startBare(): Promise<void> {
-    const databaseUrl = await this.#createDatabase("bare");
+    const databaseUrl = await createProductDatabase(this.#postgres, "bare");
     const [port, echoPort] = [await freePort(), await freePort()];
     const bare = `127.0.0.1:${port}`;
     this.#bare.push(
@@ -152,16 +150,6 @@ export class Surroundings implements Part {
     );
     for (const part of this.#bare) await part.start();
     this.#addresses = { ...this.#addresses, bare, echo: `127.0.0.1:${echoPort}` };
-  }
-
-  /** Makes a database with the product's tables and returns its URL. */
-  async #createDatabase(name: string): Promise<string> {
-    const client = new pg.Client({ connectionString: this.#postgres.url });
-    await client.connect();
-    await client.query(`create database ${name}`).finally(() => client.end());
-    const url = this.#postgres.databaseUrl(name);
-    await migrate({ url }, silentLog);
-    return url;
   }
 }
 

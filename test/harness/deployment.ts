@@ -23,7 +23,7 @@ import type { CallOptions, CallResult } from "./grpc-client.js";
 import { callUnary } from "./grpc-client.js";
 import type { RestAnswer } from "./rest-client.js";
 import { RestClient } from "./rest-client.js";
-import { createDatabase } from "./test-database.js";
+import { createDatabase, runStatement } from "./test-database.js";
 import { tokenOf, Viewer } from "./viewer.js";
 
 /** Settings by section, laid over the harness' own. */
@@ -187,6 +187,17 @@ export class Deployment {
     const get = this.inventory.getInstance.bind(this.inventory);
     const known = async (): Promise<boolean> => (await callUnary(get, { instanceUuid })).ok;
     await waitUntil(known, { ms, what: `the controller to know ${instanceUuid}` });
+  }
+
+  /** The controller was killed: lets a minute pass for what it has left behind, so that its last heartbeat counts no more. */
+  async expireLease(): Promise<void> {
+    const age = `
+      with dead as (
+        update controllers set heartbeat_at = heartbeat_at - interval '1 minute' where advertise = $1 returning *
+      )
+      update session_channels c set opened_at = opened_at - interval '1 minute'
+      from dead where c.controller_id = dead.controller_id`;
+    await runStatement(this.databaseUrl, age, [this.agents]);
   }
 
   /** Everything that the programs have logged. */

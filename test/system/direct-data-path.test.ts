@@ -10,6 +10,7 @@ import type { DemoMachine } from "../../demo/demo-machine.js";
 import { freePort } from "../../demo/ports.js";
 import type { PrivateLibvirtd } from "../../demo/private-libvirtd.js";
 import { waitUntil } from "../../demo/wait-until.js";
+import type { SpiceEndpoint } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import { ListenKind } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import { FakeAgent, fakeDomain } from "../fakes/fake-agent.js";
 import { FakeDisplay } from "../fakes/fake-display.js";
@@ -29,6 +30,8 @@ import { tokenOf } from "../harness/viewer.js";
 const REFUSED: Closed = { code: 4502, reason: "TARGET_REFUSED" };
 const OPENED_BY_AGENT = 'spicegate_agent_request_seconds_count{operation="openDisplay",outcome="OK"}';
 const TUNNELLED = "tunnelled";
+const NAMED = "named";
+const MISNAMED = "misnamed";
 
 describe("The data path direct", function () {
   this.timeout(120_000);
@@ -41,7 +44,12 @@ describe("The data path direct", function () {
     libvirtd = await sharedLibvirtd();
     ca = join(libvirtd.folder, "tls/ca-cert.pem");
     machines = await startMachines(libvirtd, { tcp: ["spice-tcp"], tls: ["spice-tls"], none: ["spice-none"] });
-    deployment = await start({ ca_file: ca, hosts: { [TUNNELLED]: { data_path: "agent" } } });
+    const hosts = {
+      [TUNNELLED]: { data_path: "agent" },
+      [NAMED]: { subject: "CN=127.0.0.1" },
+      [MISNAMED]: { subject: "CN=another" },
+    };
+    deployment = await start({ ca_file: ca, hosts });
   });
 
   after(async () => {
@@ -54,6 +62,32 @@ describe("The data path direct", function () {
     const started = await Deployment.start({ libvirtUri: libvirtd.uri, controller });
     for (const { uuid } of Object.values(machines)) await started.knows(uuid);
     return started;
+  }
+
+  /** A further host, whose agent says this of the display of its one machine. */
+  async function hostWith(
+    host: string,
+    endpoint: Partial<SpiceEndpoint>,
+  ): Promise<{ readonly agent: FakeAgent; readonly uuid: string }> {
+    const uuid = randomUUID();
+    const listen = ListenKind.LISTEN_KIND_ADDRESS;
+    const spiceEndpoint = { host: "127.0.0.1", listen, port: 0, tlsPort: 0, internalAccessPath: "", ...endpoint };
+    const agent = await FakeAgent.connect(deployment.agents, {
+      host,
+      domains: [fakeDomain(uuid)],
+      answer: ({ operation }) =>
+        operation?.$case === "getSpiceEndpoint"
+          ? { $case: "spiceEndpoint", spiceEndpoint }
+          : { $case: "consolePortValid", consolePortValid: {} },
+    });
+    await deployment.knows(uuid);
+    return { agent, uuid };
+  }
+
+  /** The port that libvirt gave a machine's display. */
+  async function portOf({ uuid }: DemoMachine, kind: "port" | "tlsPort"): Promise<number> {
+    const xml = await libvirtd.virsh("dumpxml", uuid);
+    return Number(new RegExp(`type='spice'[^>]* ${kind}='(\\d+)'`).exec(xml)?.[1]);
   }
 
   /** How a first channel ends whose display is not opened. */
@@ -172,59 +206,58 @@ describe("The data path direct", function () {
     const certificates = new TestAuthority();
     after(() => certificates.remove());
 
-    for (const [what, displays] of Object.entries({
-      "of another authority": () => ({ ca_file: certificates.certFile }),
-      "of another subject": () => ({ ca_file: ca, hosts: { "host-1": { subject: "CN=another" } } }),
-    })) {
-      it(`closes the channel: ${what}`, async () => {
-        const wrong = await start(displays());
-        try {
-          const viewer = await wrong.openConsole(machines.tls.uuid);
-          expect(await ending(viewer)).to.deep.equal(REFUSED);
-          const { err } = await wrong.logged({ msg: "a display was not reached" });
-          expect(err).to.have.property("message").that.includes("certificate is not to be trusted");
-          const plain = await wrong.openConsole(machines.tcp.uuid);
-          await (await plain.joinMain()).main.close();
-        } finally {
-          await wrong.stop();
-        }
-      });
-    }
+    const expectMistrust = async (at: Deployment, uuid: string): Promise<void> => {
+      expect(await ending(await at.openConsole(uuid))).to.deep.equal(REFUSED);
+      const { err } = await at.logged({ msg: "a display was not reached", instance: uuid });
+      expect(err).to.have.property("message").that.includes("certificate is not to be trusted");
+    };
+
+    it("closes the channel: of another authority", async () => {
+      const wrong = await start({ ca_file: certificates.certFile });
+      try {
+        await expectMistrust(wrong, machines.tls.uuid);
+        const plain = await wrong.openConsole(machines.tcp.uuid);
+        await (await plain.joinMain()).main.close();
+      } finally {
+        await wrong.stop();
+      }
+    });
+
+    it("closes the channel: of another subject", async () => {
+      const { agent, uuid } = await hostWith(MISNAMED, { tlsPort: await portOf(machines.tls, "tlsPort") });
+      try {
+        await expectMistrust(deployment, uuid);
+      } finally {
+        agent.close();
+      }
+    });
 
     it("takes the host's subject", async () => {
-      const right = await start({ ca_file: ca, hosts: { "host-1": { subject: "CN=127.0.0.1" } } });
+      const { agent, uuid } = await hostWith(NAMED, {
+        host: "localhost",
+        tlsPort: await portOf(machines.tls, "tlsPort"),
+      });
       try {
-        const viewer = await right.openConsole(machines.tls.uuid);
-        await (await viewer.joinMain()).main.close();
+        await (await (await deployment.openConsole(uuid)).joinMain()).main.close();
       } finally {
-        await right.stop();
+        agent.close();
       }
     });
   });
 
   describe("with a path behind the display's port", () => {
-    const uuid = randomUUID();
     let gate: Server;
     let agent: FakeAgent;
+    let uuid: string;
     let status: string;
     const asked: string[] = [];
 
     before(async () => {
-      const display = await realPort();
+      const display = await portOf(machines.tcp, "port");
       gate = createServer((client) => admit(client, display));
       await once(gate.listen(0, "127.0.0.1"), "listening");
       const { port } = gate.address() as AddressInfo;
-      const listen = ListenKind.LISTEN_KIND_ADDRESS;
-      const spiceEndpoint = { host: "127.0.0.1", listen, port, tlsPort: 0, internalAccessPath: "vm-7" };
-      agent = await FakeAgent.connect(deployment.agents, {
-        host: "proxied",
-        domains: [fakeDomain(uuid)],
-        answer: ({ operation }) =>
-          operation?.$case === "getSpiceEndpoint"
-            ? { $case: "spiceEndpoint", spiceEndpoint }
-            : { $case: "consolePortValid", consolePortValid: {} },
-      });
-      await deployment.knows(uuid);
+      ({ agent, uuid } = await hostWith("proxied", { port, internalAccessPath: "vm-7" }));
     });
 
     after(() => {
@@ -243,11 +276,6 @@ describe("The data path direct", function () {
           const display = connect(port, "127.0.0.1").on("error", () => undefined);
           client.pipe(display).pipe(client);
         });
-    }
-
-    async function realPort(): Promise<number> {
-      const xml = await libvirtd.virsh("dumpxml", machines.tcp.uuid);
-      return Number(/type='spice' port='(\d+)'/.exec(xml)?.[1]);
     }
 
     it("gets to the display through CONNECT", async () => {

@@ -14,7 +14,7 @@ import { sharedBrowser } from "../harness/shared-browser.js";
 import { clientLink, SPICE_CHANNEL } from "../harness/spice-wire.js";
 import { postToken, tokenOf } from "../harness/viewer.js";
 
-const IDLE_S = 20;
+const IDLE_S = 14;
 
 describe("Limits in a browser", function () {
   this.timeout(120_000);
@@ -79,7 +79,9 @@ describe("Limits in a browser", function () {
       expect(await page.page.locator("#alert").textContent()).to.equal("");
       // Not even the server's next word brings it back at once.
       const asked = page.page.waitForResponse((response) => response.url().endsWith("/status"));
-      expect(((await (await asked).json()) as { idle: { seconds_left: number } }).idle.seconds_left).to.be.above(10);
+      expect(((await (await asked).json()) as { idle: { seconds_left: number } }).idle.seconds_left).to.be.above(
+        IDLE_S / 2,
+      );
       expect(await notice.count()).to.equal(0);
       await warned();
       await page.page.mouse.move(300, 300);

@@ -262,28 +262,28 @@ describe("Console tokens", () => {
         tlsPort: 5901,
         internalAccessPath: undefined,
       };
-      expect(await store.lookup(token, ACTOR)).to.deep.equal(target);
-      expect(await store.lookup(token, { ...ACTOR, subject: "bob" })).to.deep.equal(target);
+      expect(await store.lookup(hashToken(token), ACTOR)).to.deep.equal(target);
+      expect(await store.lookup(hashToken(token), { ...ACTOR, subject: "bob" })).to.deep.equal(target);
       const audit = await db.sql("select subject from audit_events where action = 'looked-up' order by event_id");
       expect(audit).to.deep.equal([{ subject: "alice" }, { subject: "bob" }]);
     });
 
     it("does not find a token that is unknown, redeemed or revoked", async () => {
-      expect(reasonOf(await rejectionOf(store.lookup("nonsense", ACTOR)))).to.equal("TOKEN_NOT_FOUND");
+      expect(reasonOf(await rejectionOf(store.lookup(hashToken("nonsense"), ACTOR)))).to.equal("TOKEN_NOT_FOUND");
       const redeemed = await authorize(db.database, VM, "a");
       await db.sql("update console_auth_tokens set redeemed_at = now()");
-      expect(reasonOf(await rejectionOf(store.lookup(redeemed.token, ACTOR)))).to.equal("TOKEN_NOT_FOUND");
+      expect(reasonOf(await rejectionOf(store.lookup(hashToken(redeemed.token), ACTOR)))).to.equal("TOKEN_NOT_FOUND");
       const revoked = await authorize(db.database, VM, "a");
       await store.revoke(VM, ACTOR);
-      expect(reasonOf(await rejectionOf(store.lookup(revoked.token, ACTOR)))).to.equal("TOKEN_NOT_FOUND");
+      expect(reasonOf(await rejectionOf(store.lookup(hashToken(revoked.token), ACTOR)))).to.equal("TOKEN_NOT_FOUND");
     });
 
     it("does not find a token in the second in which it expires", async () => {
       const { token } = await authorize(db.database, VM, "a");
       await db.sql("update console_auth_tokens set expires = floor(extract(epoch from now()))::bigint");
-      expect(reasonOf(await rejectionOf(store.lookup(token, ACTOR)))).to.equal("TOKEN_NOT_FOUND");
+      expect(reasonOf(await rejectionOf(store.lookup(hashToken(token), ACTOR)))).to.equal("TOKEN_NOT_FOUND");
       await db.sql("update console_auth_tokens set expires = floor(extract(epoch from now()))::bigint + 5");
-      await store.lookup(token, ACTOR);
+      await store.lookup(hashToken(token), ACTOR);
     });
   });
 
@@ -312,12 +312,12 @@ describe("Console tokens", () => {
       const reusable = new ConsoleTokenStore(db.database, { reusable: true });
       const { token } = await authorize(db.database, VM, "a");
       await db.sql("update console_auth_tokens set redeemed_at = now()");
-      expect((await reusable.lookup(token, ACTOR)).instanceUuid).to.equal(VM);
+      expect((await reusable.lookup(hashToken(token), ACTOR)).instanceUuid).to.equal(VM);
       await db.sql("update console_auth_tokens set expires = 1");
-      expect(reasonOf(await rejectionOf(reusable.lookup(token, ACTOR)))).to.equal("TOKEN_NOT_FOUND");
+      expect(reasonOf(await rejectionOf(reusable.lookup(hashToken(token), ACTOR)))).to.equal("TOKEN_NOT_FOUND");
       await db.sql("update console_auth_tokens set expires = 9e9");
       expect(await reusable.revoke(VM, ACTOR)).to.equal(1);
-      expect(reasonOf(await rejectionOf(reusable.lookup(token, ACTOR)))).to.equal("TOKEN_NOT_FOUND");
+      expect(reasonOf(await rejectionOf(reusable.lookup(hashToken(token), ACTOR)))).to.equal("TOKEN_NOT_FOUND");
     });
   });
 
@@ -337,7 +337,7 @@ describe("Console tokens", () => {
 
   it("are in plain nowhere in the database", async () => {
     const { token } = await authorize(db.database, VM, "a");
-    await store.lookup(token, ACTOR);
+    await store.lookup(hashToken(token), ACTOR);
     await registry.delete(VM, ACTOR);
     const { token: second } = await authorize(db.database, await another(), "a");
     const dump = await dumpRows(db.url);
