@@ -24,20 +24,21 @@ export class BeginSession {
 
   /** See SessionBeginnings.redeem; also LIMITED where this controller has no place. */
   redeem(redemption: Redemption, context: ViewerContext): Promise<BegunSession | undefined> {
-    return this.#begin(() => this.#options.beginnings.redeem(redemption), context);
+    return this.#begin(redemption, () => this.#options.beginnings.redeem(redemption), context);
   }
 
   /** See SessionBeginnings.enter; also LIMITED where this controller has no place. */
   enter(entry: Entry, context: ViewerContext): Promise<BegunSession | undefined> {
-    return this.#begin(() => this.#options.beginnings.enter(entry), context);
+    return this.#begin(entry, () => this.#options.beginnings.enter(entry), context);
   }
 
   async #begin(
+    { tokenHash }: Redemption,
     begin: () => Promise<BegunSession | undefined>,
     { requestId, clientAddress }: ViewerContext,
   ): Promise<BegunSession | undefined> {
     const { places, endings, log } = this.#options;
-    const begun = await places.take(begin);
+    const begun = await places.take(tokenHash, begin);
     if (!begun) return undefined;
     const { subject, projectId, instanceUuid, sessionId } = begun.session;
     const who = { subject, client: clientAddress, requestId };

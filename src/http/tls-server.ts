@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { randomInt } from "node:crypto";
 import type { Server, ServerOptions } from "node:http";
 import { createServer } from "node:https";
 import type { Socket } from "node:net";
@@ -42,17 +43,31 @@ function contextOf({ files, minVersion, ciphers }: HttpTls): SecureContextOption
   return { cert, key, minVersion, ciphers };
 }
 
-/** Handshakes cost far more than connections: what comes while too many are under way is cut. */
+/**
+ * Handshakes cost far more than connections: only so many may be under way. For one more any other is cut: whoever holds
+ * them all without finishing loses one for each viewer that comes, whose own is over long before it is its turn.
+ */
 function boundHandshakes(server: Server): void {
-  let open = 0;
-  let secure = 0;
+  const underWay = new Map<string, Socket>();
   server.prependListener("connection", (socket: Socket) => {
-    open += 1;
-    socket.once("close", () => (open -= 1));
-    if (open - secure > MAX_TLS_HANDSHAKES) socket.destroy();
+    if (underWay.size >= MAX_TLS_HANDSHAKES) cutOne(underWay);
+    const peer = peerOf(socket);
+    underWay.set(peer, socket);
+    socket.once("close", () => {
+      if (underWay.get(peer) === socket) underWay.delete(peer);
+    });
   });
-  server.on("secureConnection", (socket: Socket) => {
-    secure += 1;
-    socket.once("close", () => (secure -= 1));
-  });
+  server.on("secureConnection", (socket: Socket) => underWay.delete(peerOf(socket)));
+}
+
+function cutOne(underWay: Map<string, Socket>): void {
+  const [peer, socket] = [...underWay][randomInt(underWay.size)] ?? [];
+  if (peer === undefined) return;
+  underWay.delete(peer);
+  socket?.destroy();
+}
+
+/** By which the connection and its TLS, which are two objects, know each other. */
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

@@ -42,6 +42,8 @@ export interface TlsFilesOptions {
   readonly metrics: TlsFilesMetrics;
   readonly log: Log;
   readonly clock: Clock;
+  /** How long reading them may take, if not as usual; milliseconds. */
+  readonly readMs?: number;
 }
 
 /** Reads certificate and key. Throws an Error for people where one cannot be read or they are no pair. */
@@ -58,6 +60,7 @@ export class TlsFiles implements Part {
   /** What was taken or refused last, and what was seen at the last look. */
   #judged = "";
   #seen = "";
+  #reading: Promise<readonly [string, string]> | undefined;
   #watching: Promise<void> | undefined;
 
   constructor(options: TlsFilesOptions) {
@@ -95,16 +98,21 @@ export class TlsFiles implements Part {
 
   /** What has changed counts when it is the same twice: whoever replaces two files may be between them. */
   async #look(): Promise<void> {
-    const { files } = this.#options;
+    const { files, readMs = TLS_FILES_READ_MS } = this.#options;
     const { signal } = this.#stopping;
     const expired = (): Error => new Error(`${files.cert} and ${files.key} cannot be read in time`);
-    const texts = await waitAtMost({ ms: TLS_FILES_READ_MS, expired, signal }, () =>
-      Promise.all([readFile(files.cert, "utf8"), readFile(files.key, "utf8")]),
-    ).catch((error: unknown) => messageOf(error));
+    const options = { ms: readMs, expired, signal };
+    const texts = await waitAtMost(options, () => this.#read()).catch((error: unknown) => messageOf(error));
     const before = this.#seen;
     this.#seen = JSON.stringify(texts);
     if (signal.aborted || this.#seen === this.#judged || this.#seen !== before) return;
     this.#judge(texts);
+  }
+
+  /** Files can hang: each further read of them would take one more of the few threads that all files and names share. */
+  #read(): Promise<readonly [string, string]> {
+    this.#reading ??= readBoth(this.#options.files).finally(() => (this.#reading = undefined));
+    return this.#reading;
   }
 
   #judge(texts: readonly [string, string] | string): void {
@@ -128,6 +136,10 @@ export class TlsFiles implements Part {
     this.#judged = JSON.stringify([identity.cert, identity.key]);
     metrics.tlsCertificateExpiry.set({ listener: name }, identity.expiresAt.getTime() / 1_000);
   }
+}
+
+async function readBoth({ cert, key }: TlsFileNames): Promise<readonly [string, string]> {
+  return [await readFile(cert, "utf8"), await readFile(key, "utf8")];
 }
 
 function identityFrom(files: TlsFileNames, cert: string, key: string): TlsIdentity {

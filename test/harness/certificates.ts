@@ -67,6 +67,31 @@ export class TestAuthority {
     return { certFile, keyFile, cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };
   }
 
+  /** Issues anew what it has issued, with a time that was over yesterday. */
+  expire({ certFile, keyFile, key }: TestCertificate): Pick<TestCertificate, "cert" | "key"> {
+    const [request, late] = [`${certFile}.request`, `${certFile}.expired`];
+    this.#openssl([
+      "x509",
+      "-x509toreq",
+      "-in",
+      certFile,
+      "-signkey",
+      keyFile,
+      "-copy_extensions",
+      "copy",
+      "-out",
+      request,
+    ]);
+    const issuer = ["-CA", this.certFile, "-CAkey", this.#keyFile, "-days", "-1"];
+    this.#openssl(["x509", "-req", "-in", request, ...issuer, "-copy_extensions", "copy", "-out", late]);
+    return { cert: readFileSync(late, "utf8"), key };
+  }
+
+  /** A display, say, that shows this authority's own certificate: signed by itself. */
+  get itself(): Pick<TestCertificate, "cert" | "key"> {
+    return { cert: this.cert, key: readFileSync(this.#keyFile, "utf8") };
+  }
+
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
   }

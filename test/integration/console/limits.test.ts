@@ -124,6 +124,30 @@ describe("Limits, for viewers", () => {
       await parts.redeeming.execute(token, parts.context());
     });
 
+    it("is one place for one token, however many enter by it at the same instant", async () => {
+      const parts = newParts({ maxPerController: 1 });
+      const { token } = await authorize(db.database, VM, "a");
+      const channels = await Promise.all(Array.from({ length: 16 }, () => parts.enter(token)));
+      expect(new Set(channels.map(({ channel }) => channel.session.sessionId)).size).to.equal(1);
+    });
+
+    it("is the place of the token's session for whoever asked before that had begun", async () => {
+      const parts = newParts({ maxPerController: 1 });
+      const { token } = await authorize(db.database, VM, "a");
+      let others: Promise<unknown> = Promise.resolve();
+      parts.agents.onAsked = async () => {
+        // The one that is asked for first comes last.
+        parts.agents.onAsked = () => Promise.resolve();
+        others = parts.enter(token);
+        await others;
+      };
+      const { channel } = await parts.enter(token);
+      await others;
+      expect(parts.registry.sessionCount).to.equal(1);
+      expect(channel.session.instanceUuid).to.equal(VM);
+      await refusalOf(begin(parts));
+    });
+
     it("lets in what has begun elsewhere, and counts it", async () => {
       const full = newParts({ maxPerController: 1 });
       const other = newParts({ controllerId: "controller-2" });

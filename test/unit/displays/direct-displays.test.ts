@@ -21,6 +21,7 @@ import { rejectionOf } from "../../harness/rejection.js";
 import { until, within } from "../../harness/within.js";
 
 const TARGET = { instanceUuid: "u", host: "h" };
+const TRUST = "NODE_TLS_REJECT_UNAUTHORIZED";
 const GREETING = "the display speaks first";
 
 describe("DirectDisplays", () => {
@@ -226,6 +227,36 @@ describe("DirectDisplays", () => {
         expect(await cause()).to.include("unable to verify");
       } finally {
         other.remove();
+      }
+    });
+
+    it("refuses a certificate that has expired, and one that is signed by itself, whatever the subject", async () => {
+      const other = new TestAuthority("/CN=test");
+      try {
+        for (const [words, certificate] of [
+          ["expired", authority.expire(authority.issue())],
+          ["self-signed", other.itself],
+        ] as const) {
+          endpoint.tlsPort = await secure(certificate);
+          for (const subject of [undefined, "CN=test"]) {
+            settings = { subjectOf: () => subject };
+            expect(await cause()).to.include(words);
+          }
+        }
+      } finally {
+        other.remove();
+      }
+    });
+
+    it("refuses them also where the environment tells Node.js to trust everybody", async () => {
+      const before = process.env[TRUST];
+      process.env[TRUST] = "0";
+      try {
+        endpoint.tlsPort = await secure(authority.issue({ names: "DNS:elsewhere" }));
+        expect(await cause()).to.include("127.0.0.1");
+      } finally {
+        if (before === undefined) Reflect.deleteProperty(process.env, TRUST);
+        else process.env[TRUST] = before;
       }
     });
 

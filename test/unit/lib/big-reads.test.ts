@@ -95,6 +95,40 @@ describe("withBigReads", () => {
     expect(memories.size).to.be.lessThan(large / 2);
   });
 
+  it("never shows one connection what came on another, however they take turns and hold back", async function () {
+    this.timeout(20_000);
+    const SIZE = 6 * BIG_READ_BYTES + 777;
+    const run = async ([socket, peer]: readonly [Socket, Socket], index: number): Promise<number> => {
+      const sent = randomBytes(SIZE);
+      peer.end(sent);
+      const held: Buffer[] = [];
+      let seen = 0;
+      /** What is in use still has to be what came on this connection, once others have read in the meantime. */
+      const release = (): void => {
+        const oldest = held.shift();
+        if (!oldest) return;
+        if (!oldest.equals(sent.subarray(seen, seen + oldest.length))) throw new Error(`bytes of others at ${seen}`);
+        seen += oldest.length;
+        giveBack(oldest);
+        if (index % 2 === 0) giveBack(oldest);
+      };
+      let reads = 0;
+      for await (const bytes of socket) {
+        held.push(bytes as Buffer);
+        reads += 1;
+        // Each at its own pace: some hold much, some are held back.
+        if (held.length > index % 5) release();
+        if (reads % 3 === index % 3) await new Promise((resolve) => setImmediate(resolve));
+      }
+      while (held.length > 0) release();
+      return seen;
+    };
+    const pairs: (readonly [Socket, Socket])[] = [];
+    while (pairs.length < 64) pairs.push(await pair());
+    const seen = await within("all bytes", Promise.all(pairs.map(run)), 15_000);
+    expect(new Set(seen)).to.deep.equal(new Set([SIZE]));
+  });
+
   it("takes back nothing that it has not lent", () => {
     const own = Buffer.alloc(BIG_READ_BYTES, 1);
     giveBack(own);

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Registry } from "prom-client";
 import { TLS_FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
-import type { TlsIdentity } from "../../../src/lib/tls-files.js";
+import type { TlsFilesOptions, TlsIdentity } from "../../../src/lib/tls-files.js";
 import { readTlsIdentity, TlsFiles } from "../../../src/lib/tls-files.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
 import { FakeLog } from "../../fakes/fake-log.js";
 import type { TestCertificate } from "../../harness/certificates.js";
 import { TestAuthority } from "../../harness/certificates.js";
-import { until } from "../../harness/within.js";
+import { until, within } from "../../harness/within.js";
 
 describe("TlsFiles", () => {
   const authority = new TestAuthority();
@@ -42,9 +44,9 @@ describe("TlsFiles", () => {
   });
   afterEach(() => files.stop());
 
-  function watch(fileNames: typeof names): TlsFiles {
+  function watch(fileNames: typeof names, more: Partial<TlsFilesOptions> = {}): TlsFiles {
     const metrics = createControllerMetrics(registry);
-    const watched = new TlsFiles({ name: "proxy", files: fileNames, metrics, log: log.log, clock });
+    const watched = new TlsFiles({ name: "proxy", files: fileNames, metrics, log: log.log, clock, ...more });
     changes = [];
     watched.onChange((identity) => void changes.push(identity));
     return watched;
@@ -137,6 +139,27 @@ describe("TlsFiles", () => {
       expect(files.identity.cert).to.equal(second.cert);
     });
   }
+
+  it("waits for files that hang without keeping others from theirs, and takes what then comes", async () => {
+    await files.stop();
+    registry.clear();
+    files = watch(names, { readMs: 5 });
+    files.start();
+    rmSync(names.cert);
+    execFileSync("mkfifo", [names.cert]);
+    try {
+      await look(6);
+      await within("another file", readFile(first.certFile));
+      expect(await metric("tls_reload_failures_total")).to.equal(1);
+    } finally {
+      // Whoever waits for it reads its end.
+      closeSync(openSync(names.cert, constants.O_RDWR));
+      rmSync(names.cert);
+    }
+    write(second);
+    await look(3);
+    expect(files.identity.cert).to.equal(second.cert);
+  });
 
   it("takes the old ones again after bad ones", async () => {
     writeFileSync(names.cert, "nonsense");
