@@ -54,9 +54,11 @@ export class TokenCheck {
     return new ServiceError("INSTANCE_BUSY", "the instance is being deleted", { metadata: { task_state: "deleting" } });
   }
 
+  /** Memory alone refuses nobody: another controller may have been told of the host a moment ago. */
   async #find(uuid: string): Promise<Instance | undefined> {
     const { instances } = this.#options;
-    return instances.find(uuid) ?? (await instances.findFresh(uuid));
+    const known = instances.find(uuid);
+    return known?.host === undefined ? instances.findFresh(uuid) : known;
   }
 }
 

@@ -70,6 +70,15 @@ describe("RedeemConsoleToken", () => {
     expect(parts.agents.asked).to.deep.equal([]);
   });
 
+  it("refuses an instance without a host, but not by what memory says alone", async () => {
+    const { token } = await authorize(db.database, VM, "a");
+    await db.sql("update instances set host = null, revision = nextval('instance_revisions')");
+    expect(await refusal(token)).to.equal("INSTANCE_NOT_READY");
+    expect(parts.instances.find(VM)).to.include({ host: undefined });
+    await db.sql("update instances set host = 'a', revision = nextval('instance_revisions')");
+    await parts.redeeming.execute(token, parts.context());
+  });
+
   it("leaves the token usable when the host refuses or cannot be asked", async () => {
     const { token } = await authorize(db.database, VM, "a");
     parts.agents.failure = new ServiceError("TARGET_CHANGED", "no");
