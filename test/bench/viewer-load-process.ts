@@ -11,22 +11,22 @@ import { announceReady } from "./bench-process.js";
 import { percentile } from "./statistics.js";
 import type { ViewerRequest, ViewerResult, ViewerTarget } from "./viewer-load.js";
 
-const FRAME_HEADER_BYTES = 14;
-/** Not zero, which servers need not unmask. */
-const MASK = Buffer.from([0x37, 0xfa, 0x21, 0x3d]);
-const frames = new WeakMap<Buffer, Buffer>();
-
 /** One open channel. */
 interface Channel {
   readonly onData: (listener: (chunk: Buffer) => void) => void;
-  /** Sends, and resolves once more may be sent. */
-  readonly send: (bytes: Buffer) => Promise<void>;
+  /** Sends CHUNK, and resolves once more may be sent. */
+  readonly sendChunk: () => Promise<void>;
   readonly close: () => void;
 }
 
 type Open = (type: number, connectionId?: number) => Promise<Channel>;
 
 const CHUNK = Buffer.alloc(64 * 1024, 1);
+const FRAME_HEADER_BYTES = 14;
+/** Not zero, which servers need not unmask. */
+const MASK = Buffer.from([0x37, 0xfa, 0x21, 0x3d]);
+/** Made once: what the generator spends on masking the same bytes again and again, the ways that are measured would lack. */
+const CHUNK_MESSAGE = maskedMessage(CHUNK);
 const WARM_UP_MS = 200;
 const held: Channel[] = [];
 let tokensUsed = 0;
@@ -80,7 +80,7 @@ async function transfer(request: ViewerRequest & { kind: "transfer" }): Promise<
 }
 
 async function sendUntil(channel: Channel, stopped: () => boolean): Promise<void> {
-  while (!stopped()) await channel.send(CHUNK);
+  while (!stopped()) await channel.sendChunk();
 }
 
 async function open({ target, count, atOnce }: ViewerRequest & { kind: "open" }): Promise<Partial<ViewerResult>> {
@@ -139,8 +139,8 @@ async function openTcp(port: number, link: Buffer): Promise<Channel> {
   await once(socket, "connect");
   socket.on("error", () => socket.destroy());
   socket.write(link);
-  const send = (bytes: Buffer): Promise<void> => taken(socket, bytes);
-  return { onData: (listener) => void socket.on("data", listener), send, close: () => socket.destroy() };
+  const sendChunk = (): Promise<void> => taken(socket, CHUNK);
+  return { onData: (listener) => void socket.on("data", listener), sendChunk, close: () => socket.destroy() };
 }
 
 async function openWebSocket(url: string, headers: Record<string, string>, link: Buffer): Promise<Channel> {
@@ -151,9 +151,9 @@ async function openWebSocket(url: string, headers: Record<string, string>, link:
   ];
   webSocket.on("error", () => webSocket.terminate());
   webSocket.send(link);
-  const send = (bytes: Buffer): Promise<void> => taken(socket, frameOf(bytes));
+  const sendChunk = (): Promise<void> => taken(socket, CHUNK_MESSAGE);
   const onData = (listener: (chunk: Buffer) => void): void => void webSocket.on("message", listener);
-  return { onData, send, close: () => webSocket.terminate() };
+  return { onData, sendChunk, close: () => webSocket.terminate() };
 }
 
 /** Writes, and resolves when more may be written, or the connection is gone. */
@@ -168,19 +168,13 @@ async function taken(socket: Socket, bytes: Buffer): Promise<void> {
   });
 }
 
-/**
- * The bytes as one masked message (RFC 6455, 5.2), made once: what the generator spends on masking the same bytes again
- * and again, the ways that are measured would lack.
- */
-function frameOf(bytes: Buffer): Buffer {
-  const known = frames.get(bytes);
-  if (known) return known;
+/** The bytes as one masked message (RFC 6455, 5.2). */
+function maskedMessage(bytes: Buffer): Buffer {
   const frame = Buffer.alloc(FRAME_HEADER_BYTES + bytes.length);
   frame.writeUInt16BE(0x82ff);
   frame.writeBigUInt64BE(BigInt(bytes.length), 2);
   MASK.copy(frame, FRAME_HEADER_BYTES - MASK.length);
   bytes.forEach((byte, index) => (frame[FRAME_HEADER_BYTES + index] = byte ^ (MASK[index % MASK.length] ?? 0)));
-  frames.set(bytes, frame);
   return frame;
 }
 
