@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { withDeadline } from "./deadline.js";
+import { steadyHeapGrowth } from "./heap-growth.js";
 import { START_STEP_MS, STOP_STEP_MS, STOP_TOTAL_MS } from "./limits.js";
 import type { Log } from "./log.js";
 
@@ -90,6 +91,7 @@ export interface RunOptions {
  */
 export async function runProgram(part: Part, options: RunOptions): Promise<void> {
   const { log, stopMs = STOP_TOTAL_MS, exit = (code: number): void => void process.exit(code) } = options;
+  steadyHeapGrowth();
   const state = { stopping: false };
   const onSignal = (signal: NodeJS.Signals): void => {
     if (state.stopping) {

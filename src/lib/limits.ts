@@ -120,6 +120,8 @@ export const TUNNEL_LAST_BYTES_MS = 1_000;
 /** A display's socket reads as much at a time while pictures flow, and as little while not. */
 export const BIG_READ_BYTES = 256 * 1024;
 export const SMALL_READ_BYTES = 64 * 1024;
+/** By how much of its size the heap may grow before all of it is collected. */
+export const HEAP_GROWING_PERCENT = 150;
 /** Large read buffers that are kept for the next one who needs some: 16 MiB. */
 export const MAX_SPARE_READ_BUFFERS = 64;
 /** What Nova's column holds of a path behind a display's port, and what the answer to its CONNECT may say before the display does. */
