@@ -6,7 +6,7 @@ const ranks = [
   ["config", "telemetry"],
   ["rpc", "db"],
   ["audit", "http"],
-  ["tokens", "instances", "agents", "policy", "sessions", "consoleauth"],
+  ["tokens", "instances", "agents", "policy", "sessions", "consoleauth", "identity"],
   ["displays"],
   ["console"],
   ["api", "gateway", "proxy"],

@@ -39,7 +39,8 @@ create table console_auth_tokens (
   access_url_base character varying(255),
   created_by text not null default ''::text,
   redeemed_at timestamp with time zone,
-  session_id text
+  session_id text,
+  view_only boolean not null default false
 );
 create table console_sessions (
   session_id text not null,
@@ -62,7 +63,8 @@ create table console_sessions (
   ended_at timestamp with time zone,
   end_reason text,
   ended_by text not null default ''::text,
-  changed_in xid8 not null default pg_current_xact_id()
+  changed_in xid8 not null default pg_current_xact_id(),
+  view_only boolean not null default false
 );
 create table controllers (
   controller_id text not null,
@@ -83,6 +85,17 @@ create table domain_claims (
   owner_project_id text not null default ''::text,
   owner_user_id text not null default ''::text,
   changed_at timestamp with time zone not null default now()
+);
+create table host_certificates (
+  serial text not null,
+  host text not null,
+  issued_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null
+);
+create table host_revocations (
+  host text not null,
+  revoked_at timestamp with time zone not null default clock_timestamp(),
+  revoked_by text not null
 );
 create table hosts (
   host text not null,
@@ -129,6 +142,14 @@ create table instances (
   undefined_at timestamp with time zone,
   deleted_at timestamp with time zone
 );
+create table join_tokens (
+  token_hash bytea not null,
+  host text not null,
+  created_by text not null,
+  created_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  used_at timestamp with time zone
+);
 create table schema_compat (
   only_row boolean not null default true,
   version integer not null,
@@ -146,6 +167,17 @@ create table session_channels (
   close_reason text,
   bytes_to_machine bigint not null default 0,
   bytes_to_viewer bigint not null default 0
+);
+create table user_tokens (
+  token_id text not null,
+  token_hash bytea not null,
+  subject text not null,
+  project_id text not null default ''::text,
+  roles text[] not null,
+  created_by text not null,
+  created_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  revoked_at timestamp with time zone
 );
 alter table agent_streams add constraint agent_streams_pkey PRIMARY KEY (host, controller_id);
 alter table agent_streams add constraint agent_streams_stream_id_key UNIQUE (stream_id);
@@ -165,16 +197,22 @@ alter table console_sessions add constraint console_sessions_proof_hash_key UNIQ
 alter table controllers add constraint controllers_pkey PRIMARY KEY (controller_id);
 alter table domain_claims add constraint domain_claims_pkey PRIMARY KEY (host, instance_uuid);
 alter table domain_claims add constraint domain_claims_power_state_check CHECK ((power_state = ANY (ARRAY['running'::text, 'paused'::text, 'shut-off'::text, 'saved'::text, 'crashed'::text, 'suspended'::text, 'incoming'::text, 'unknown'::text])));
+alter table host_certificates add constraint host_certificates_pkey PRIMARY KEY (serial);
+alter table host_revocations add constraint host_revocations_pkey PRIMARY KEY (host);
 alter table hosts add constraint hosts_pkey PRIMARY KEY (host);
 alter table instance_faults add constraint instance_faults_pkey PRIMARY KEY (fault_id);
 alter table instances add constraint instances_claimed_check CHECK (((host IS NOT NULL) OR (NOT claimed)));
 alter table instances add constraint instances_host_check CHECK ((host <> ''::text));
 alter table instances add constraint instances_pkey PRIMARY KEY (instance_uuid);
 alter table instances add constraint instances_power_state_check CHECK ((power_state = ANY (ARRAY['running'::text, 'paused'::text, 'shut-off'::text, 'saved'::text, 'crashed'::text, 'suspended'::text, 'incoming'::text, 'unknown'::text])));
+alter table join_tokens add constraint join_tokens_pkey PRIMARY KEY (token_hash);
 alter table schema_compat add constraint schema_compat_only_row_check CHECK (only_row);
 alter table schema_compat add constraint schema_compat_pkey PRIMARY KEY (only_row);
 alter table session_channels add constraint session_channels_closed_at_check CHECK (((closed_at IS NULL) = (close_reason IS NULL)));
 alter table session_channels add constraint session_channels_pkey PRIMARY KEY (channel_id);
+alter table user_tokens add constraint user_tokens_pkey PRIMARY KEY (token_id);
+alter table user_tokens add constraint user_tokens_roles_check CHECK (((cardinality(roles) > 0) AND (roles <@ ARRAY['admin'::text, 'member'::text, 'reader'::text, 'auditor'::text, 'service'::text])));
+alter table user_tokens add constraint user_tokens_token_hash_key UNIQUE (token_hash);
 alter table agent_streams add constraint agent_streams_controller_id_fkey FOREIGN KEY (controller_id) REFERENCES controllers(controller_id) ON DELETE CASCADE;
 alter table agent_streams add constraint agent_streams_host_fkey FOREIGN KEY (host) REFERENCES hosts(host) ON DELETE CASCADE;
 alter table domain_claims add constraint domain_claims_host_fkey FOREIGN KEY (host) REFERENCES hosts(host) ON DELETE CASCADE;
@@ -203,6 +241,8 @@ CREATE INDEX console_sessions_project_id_idx ON console_sessions USING btree (pr
 CREATE INDEX console_sessions_subject_idx ON console_sessions USING btree (subject, number);
 CREATE INDEX domain_claims_gone_idx ON domain_claims USING btree (changed_at) WHERE gone;
 CREATE INDEX domain_claims_instance_uuid_idx ON domain_claims USING btree (instance_uuid);
+CREATE INDEX host_certificates_expires_at_idx ON host_certificates USING btree (expires_at);
+CREATE INDEX host_certificates_host_idx ON host_certificates USING btree (host, issued_at);
 CREATE INDEX instance_faults_instance_uuid_idx ON instance_faults USING btree (instance_uuid, fault_id);
 CREATE INDEX instances_conflict_idx ON instances USING btree (host) WHERE (conflict_host IS NOT NULL);
 CREATE INDEX instances_deleted_at_idx ON instances USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
@@ -210,8 +250,12 @@ CREATE INDEX instances_host_idx ON instances USING btree (host, instance_uuid);
 CREATE INDEX instances_name_idx ON instances USING btree (name, instance_uuid);
 CREATE INDEX instances_project_id_idx ON instances USING btree (project_id, instance_uuid);
 CREATE INDEX instances_undefined_at_idx ON instances USING btree (undefined_at) WHERE (undefined_at IS NOT NULL);
+CREATE INDEX join_tokens_expires_at_idx ON join_tokens USING btree (expires_at);
+CREATE INDEX join_tokens_host_idx ON join_tokens USING btree (host);
 CREATE INDEX session_channels_open_idx ON session_channels USING btree (controller_id) WHERE (closed_at IS NULL);
 CREATE INDEX session_channels_session_id_idx ON session_channels USING btree (session_id, channel_id);
+CREATE INDEX user_tokens_expires_at_idx ON user_tokens USING btree (expires_at);
+CREATE INDEX user_tokens_subject_idx ON user_tokens USING btree (subject, created_at);
 CREATE OR REPLACE FUNCTION admit_session(of_instance uuid, of_subject text, most_per_instance integer, most_per_subject integer, second_viewer text, away_after interval, by_project text, by_request text, by_address text, OUT refused_by text, OUT displaced text[])
  RETURNS record
  LANGUAGE plpgsql
