@@ -53,6 +53,12 @@ export class DemoFolder {
     return this.file(name);
   }
 
+  /** Makes a folder in it, and returns its path. */
+  makeFolder(name: string): string {
+    mkdirSync(this.file(name), { mode: 0o700 });
+    return this.file(name);
+  }
+
   /** Gives the folder back: everything in it goes, only logs stay where somebody has to read them. */
   release(options: { readonly keepLogs: boolean }): void {
     if (!existsSync(this.path)) return;

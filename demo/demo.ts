@@ -5,8 +5,11 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import type { Part } from "../src/lib/lifecycle.js";
 import type { ChildProgram } from "./child-program.js";
+import type { ConsoleApi } from "./console-request.js";
 import { requestConsoles } from "./console-request.js";
 import type { DemoFolder } from "./demo-folder.js";
+import type { DemoAuthority } from "./demo-identity.js";
+import { makeAuthority, makeFirstToken, makeJoinToken } from "./demo-identity.js";
 import type { DemoMachine, DisplayKind } from "./demo-machine.js";
 import { defineAndStart } from "./demo-machine.js";
 import { EmbeddedPostgres } from "./embedded-postgres.js";
@@ -25,14 +28,12 @@ export interface DemoInstance {
 }
 
 /** What a running demo offers, as `.demo/state.json` says it. */
-export interface DemoState {
-  /** The address of the gRPC API. */
-  readonly grpc: string;
+export interface DemoState extends ConsoleApi {
   /** The endpoint of the REST API for clients of Nova. */
   readonly rest: string;
-  /** The file of the API's CA, or null for plain text. */
-  readonly ca: string | null;
-  /** The caller's bearer token; never a console token. */
+  /** The file of the API's authority. */
+  readonly ca: string;
+  /** An admin's bearer token; never a console token. */
   readonly token: string;
   /** The host that the machines run on, as the agent calls it. */
   readonly host: string;
@@ -40,6 +41,8 @@ export interface DemoState {
   /** The first instance's URL. */
   readonly url: string;
 }
+
+type DemoAccess = Pick<DemoState, "grpc" | "ca" | "token">;
 
 /** How a demo runs. */
 export interface DemoOptions {
@@ -122,13 +125,13 @@ export class Demo implements Part {
     const [machines] = await bothOrNeither(this.#startMachines(), this.#startPostgres());
     const listen = await this.#chooseListen();
     const host = hostname();
-    await this.#startPrograms(listen, host);
+    const api = await this.#startPrograms(listen, host);
     progress("asking for consoles");
     const uuids = machines.map(({ uuid }) => uuid);
-    const urls = await requestConsoles(listen.api, uuids);
+    const urls = await requestConsoles(api, uuids);
     const instances = machines.map(({ uuid, name }, index) => ({ uuid, name, url: urls[index] ?? "" }));
     const rest = `http://${listen.gateway}/v2.1`;
-    const state = { grpc: listen.api, rest, ca: null, token: "demo", host, instances, url: urls[0] ?? "" };
+    const state = { ...api, rest, host, instances, url: urls[0] ?? "" };
     folder.write("state.json", `${JSON.stringify(state)}\n`);
     return state;
   }
@@ -164,16 +167,17 @@ export class Demo implements Part {
     };
   }
 
-  async #startPrograms(listen: Listen, host: string): Promise<void> {
+  async #startPrograms(listen: Listen, host: string): Promise<DemoAccess> {
     const { folder, progress } = this.#options;
     this.#runFolder = createRunFolder();
     const home = join(this.#runFolder, "home");
     await mkdir(home);
-    const controllerConfig = folder.write("controller.yaml", stringify(this.#controllerSettings(listen)));
-    const agentConfig = folder.write("agent.yaml", stringify(this.#agentSettings(listen, host)));
+    const authority = await makeAuthority(folder.makeFolder("ca"));
+    const controllerConfig = folder.write("controller.yaml", stringify(this.#controllerSettings(listen, authority)));
     this.#goOn();
     await migrate(controllerConfig, folder.file("migrate.log"));
     progress("the database has its tables");
+    const token = await makeFirstToken(controllerConfig);
     await this.#startProgram(
       controllerProgram({
         home,
@@ -182,14 +186,18 @@ export class Demo implements Part {
         telemetry: listen.controllerTelemetry,
       }),
     );
+    const api = { grpc: listen.api, ca: authority.ca, token };
+    const joinToken = await makeJoinToken(api, host);
+    const joinTokenFile = folder.write("join-token", joinToken);
     await this.#startProgram(
       agentProgram({
         home,
-        configFile: agentConfig,
+        configFile: folder.write("agent.yaml", stringify(this.#agentSettings(listen, host, joinTokenFile))),
         logFile: folder.file("agent.log"),
         telemetry: listen.agentTelemetry,
       }),
     );
+    return api;
   }
 
   async #startProgram(program: ChildProgram): Promise<void> {
@@ -199,10 +207,12 @@ export class Demo implements Part {
     this.#options.progress(`the ${program.name} is ready (pid ${program.pid}, log ${program.logFile})`);
   }
 
-  #controllerSettings(listen: Listen): object {
+  /** The page and REST stay in the clear: they are on loopback. */
+  #controllerSettings(listen: Listen, { ca, caKey, cert, key }: DemoAuthority): object {
     return {
-      api: { listen: listen.api },
-      agents: { listen: listen.agents, tunnel_listen: listen.tunnel },
+      api: { listen: listen.api, cert, key },
+      agents: { listen: listen.agents, tunnel_listen: listen.tunnel, cert, key, ca_file: ca },
+      enrollment: { ca_cert: ca, ca_key: caKey },
       proxy: { listen: listen.proxy },
       gateway: { listen: listen.gateway },
       spice: { html5proxy_base_url: `http://${listen.proxy}/console` },
@@ -211,9 +221,15 @@ export class Demo implements Part {
     };
   }
 
-  #agentSettings(listen: Listen, host: string): object {
+  #agentSettings(listen: Listen, host: string, joinTokenFile: string): object {
     return {
-      agent: { host, controllers: [listen.agents] },
+      agent: {
+        host,
+        controllers: [listen.agents],
+        enrollment: [listen.api],
+        identity_folder: this.#options.folder.makeFolder("agent"),
+        join_token_file: joinTokenFile,
+      },
       libvirt: { uri: this.#libvirtd.uri },
       telemetry: { listen: listen.agentTelemetry },
     };

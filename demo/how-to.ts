@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { ConsoleApi } from "./console-request.js";
 import type { DemoState } from "./demo.js";
 
 /** The method that gives out console URLs. */
@@ -6,9 +7,13 @@ export const GET_CONSOLE = "spicegate.console.v1.ConsoleService/GetSpiceConsole"
 const SESSIONS = "spicegate.session.v1.SessionService";
 
 /** What a person can do with a running demo, ready to be pasted. */
-export function howTo({ grpc, rest, token, instances }: DemoState): string {
+export function howTo(state: DemoState): string {
+  const { rest, token, instances } = state;
   const width = Math.max(...instances.map(({ name }) => name.length));
-  const lines = (method: string, json?: string): string[] => [grpcurl(grpc, method, json), bufLine(grpc, method, json)];
+  const lines = (method: string, json?: string): string[] => [
+    grpcurl(state, method, json),
+    bufLine(state, method, json),
+  ];
   return [
     section(
       "Open in a browser; each URL opens once, within ten minutes:",
@@ -39,18 +44,25 @@ function section(title: string, lines: readonly string[]): string {
 }
 
 /** One call by grpcurl, as a shell line; `json` is quoted for the shell. */
-function grpcurl(grpc: string, method: string, json?: string): string {
-  return `grpcurl -plaintext ${data(json)}${grpc} ${method}`;
+function grpcurl({ grpc, ca, token }: ConsoleApi, method: string, json?: string): string {
+  const reached = ca === null ? "-plaintext" : `-cacert ${ca}`;
+  return `grpcurl ${reached} ${header(token)}${data(json)}${grpc} ${method}`;
 }
 
 /** The same call by buf, which npm installs with the project. */
-export function bufLine(grpc: string, method: string, json?: string): string {
-  return `npx buf curl --protocol grpc --http2-prior-knowledge ${data(json)}http://${grpc}/${method}`;
+export function bufLine({ grpc, ca, token }: ConsoleApi, method: string, json?: string): string {
+  const reached = ca === null ? "--http2-prior-knowledge" : `--cacert ${ca}`;
+  const scheme = ca === null ? "http" : "https";
+  return `npx buf curl --protocol grpc ${reached} ${header(token)}${data(json)}${scheme}://${grpc}/${method}`;
 }
 
 /** Asks for a console of this instance, quoted for the shell. */
 export function consoleJson(uuid: string): string {
   return `'{"instance_uuid":"${uuid}"}'`;
+}
+
+function header(token: string): string {
+  return token === "" ? "" : `-H 'authorization: Bearer ${token}' `;
 }
 
 function data(json: string | undefined): string {

@@ -8,7 +8,7 @@ import { ChildProgram } from "./child-program.js";
 /** Where the compiled project is. */
 export const PROJECT_FOLDER = join(import.meta.dirname, "../..");
 
-const MIGRATE_MS = 30_000;
+const COMMAND_MS = 30_000;
 const PROBE_MS = 2_000;
 const CONTROLLER = join(PROJECT_FOLDER, "dist/src/main.js");
 const AGENT = join(PROJECT_FOLDER, "dist/agent/main.js");
@@ -47,8 +47,18 @@ export function agentProgram(options: SpicegateProgramOptions): ChildProgram {
 /** Brings the database of a controller's configuration to this version's schema. Throws with what the program said. */
 export async function migrate(configFile: string, logFile: string): Promise<void> {
   const args = [CONTROLLER, "migrate", "--config", configFile];
-  const said = await promisify(execFile)(process.execPath, args, { timeout: MIGRATE_MS });
+  const said = await promisify(execFile)(process.execPath, args, { timeout: COMMAND_MS });
   await appendFile(logFile, said.stdout + said.stderr, { mode: 0o600 });
+}
+
+/** Runs a command of `spicegate` that ends by itself, and returns what it printed. Throws with what it said instead. */
+export async function runSpicegate(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const options = { timeout: COMMAND_MS, env: { ...process.env, ...env } };
+  const { stdout } = await promisify(execFile)(process.execPath, [CONTROLLER, ...args], options);
+  return stdout.trim();
 }
 
 /** Whether the program behind this telemetry address says that it can be used. */

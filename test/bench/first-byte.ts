@@ -37,7 +37,7 @@ export async function measureFirstByte(surroundings: Surroundings, progress: Pro
   const { addresses, proxy, uuids } = surroundings;
   const urls = (count: number): Promise<string[]> =>
     requestConsoles(
-      addresses.product,
+      { grpc: addresses.product, ca: null, token: "" },
       Array.from({ length: count }, (_, index) => uuids[index % uuids.length] ?? ""),
     );
   const session = async (count: number): Promise<{ kind: "session"; proxy: string; tokens: string[] }> => ({

@@ -4,6 +4,7 @@ import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import type { ConsoleApi } from "../../demo/console-request.js";
 import type { DemoMachine } from "../../demo/demo-machine.js";
 import { defineAndStart } from "../../demo/demo-machine.js";
 import { GET_CONSOLE, bufLine, consoleJson } from "../../demo/how-to.js";
@@ -53,7 +54,7 @@ describe("a client of the API", function () {
   }
 
   it("gets a console with the line that the demo prints", async () => {
-    const line = bufLine(deployment.api, GET_CONSOLE, consoleJson(machine.uuid));
+    const line = bufLine(api(), GET_CONSOLE, consoleJson(machine.uuid));
     const answer = JSON.parse(await outputOf("sh", ["-c", line], { cwd: PROJECT_FOLDER })) as Record<string, string>;
     expect(answer["url"]).to.match(/#token=[\w-]{43}$/);
     expect(answer["consoleType"]).to.equal("spice-html5");
@@ -61,13 +62,9 @@ describe("a client of the API", function () {
   });
 
   it("reads the reason of a refusal on the command line", async () => {
-    const { code, stderr } = await runCommand(
-      "sh",
-      ["-c", bufLine(deployment.api, GET_CONSOLE, consoleJson(randomUUID()))],
-      {
-        cwd: PROJECT_FOLDER,
-      },
-    );
+    const { code, stderr } = await runCommand("sh", ["-c", bufLine(api(), GET_CONSOLE, consoleJson(randomUUID()))], {
+      cwd: PROJECT_FOLDER,
+    });
     expect(code).to.not.equal(0);
     const error = JSON.parse(stderr.slice(stderr.indexOf("{"))) as {
       readonly code: string;
@@ -110,6 +107,11 @@ describe("a client of the API", function () {
     expect(await headerOf(machine.uuid)).to.match(/^[0-9a-f-]{36}$/);
     expect(await headerOf(randomUUID(), { "x-request-id": "refused-2" })).to.equal("refused-2");
   });
+
+  /** In the clear, and on loopback without a token. */
+  function api(): ConsoleApi {
+    return { grpc: deployment.api, ca: null, token: "" };
+  }
 
   /** The x-request-id of a call's response metadata. */
   async function headerOf(instanceUuid: string, headers: Record<string, string> = {}): Promise<unknown> {
