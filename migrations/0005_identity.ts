@@ -67,5 +67,12 @@ const STATEMENTS = [
   `alter table console_auth_tokens add column view_only boolean not null default false`,
   `alter table console_sessions add column view_only boolean not null default false`,
 
+  // Whose tokens were made or revoked.
+  `alter table audit_events add column target_subject text`,
+  `alter table audit_events drop constraint audit_events_action_check`,
+  `alter table audit_events add constraint audit_events_action_check check (action in ('issued', 'looked-up', 'revoked',
+     'redeemed', 'refused', 'ended', 'channel-opened', 'channel-closed', 'adopted', 'user-token-created',
+     'user-tokens-revoked'))`,
+
   `update schema_compat set version = 5`,
 ];

@@ -17,6 +17,8 @@ const ACTIONS = {
   "channel-opened": ActionMessage.AUDIT_ACTION_CHANNEL_OPENED,
   "channel-closed": ActionMessage.AUDIT_ACTION_CHANNEL_CLOSED,
   adopted: ActionMessage.AUDIT_ACTION_ADOPTED,
+  "user-token-created": ActionMessage.AUDIT_ACTION_USER_TOKEN_CREATED,
+  "user-tokens-revoked": ActionMessage.AUDIT_ACTION_USER_TOKENS_REVOKED,
 } as const satisfies Record<AuditAction, ActionMessage>;
 
 const FIRST_MOMENT = new Date("0001-01-01T00:00:00Z");
@@ -53,6 +55,7 @@ export function messageFromAuditEvent(event: AuditEvent): EventMessage {
     sessionId: event.sessionId ?? "",
     channelId: event.channelId ?? 0n,
     tokenCount: event.tokenCount ?? 0,
+    targetSubject: event.targetSubject ?? "",
   };
 }
 

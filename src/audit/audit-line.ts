@@ -12,6 +12,8 @@ export interface AuditLine {
   readonly client?: string;
   readonly requestId?: string;
   readonly count?: number;
+  readonly tokenId?: string;
+  readonly target?: string;
 }
 
 /** The one line that an audit event leaves in the log of the controller that wrote it. */

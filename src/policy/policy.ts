@@ -17,6 +17,8 @@ export type Verb =
   | "instance:write"
   | "host:read"
   | "audit:read"
+  | "user:read"
+  | "user:write"
   | "consoleauth:use";
 
 /** The roles that have each verb. What is not listed is denied. */
@@ -33,6 +35,9 @@ const ROLES_WITH = {
   "host:read": ["admin", "reader", "auditor", "service"],
   // Every project's: who may read it is nobody's member.
   "audit:read": ["admin", "auditor"],
+  // Whoever can make tokens can be anybody.
+  "user:read": ["admin"],
+  "user:write": ["admin"],
   // Whoever may write authorizations may open any console.
   "consoleauth:use": ["admin", "service"],
 } as const satisfies Record<Verb, readonly Role[]>;
