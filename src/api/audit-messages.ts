@@ -17,6 +17,10 @@ const ACTIONS = {
   "channel-opened": ActionMessage.AUDIT_ACTION_CHANNEL_OPENED,
   "channel-closed": ActionMessage.AUDIT_ACTION_CHANNEL_CLOSED,
   adopted: ActionMessage.AUDIT_ACTION_ADOPTED,
+  "join-token-created": ActionMessage.AUDIT_ACTION_JOIN_TOKEN_CREATED,
+  "host-enrolled": ActionMessage.AUDIT_ACTION_HOST_ENROLLED,
+  "host-renewed": ActionMessage.AUDIT_ACTION_HOST_RENEWED,
+  "host-revoked": ActionMessage.AUDIT_ACTION_HOST_REVOKED,
 } as const satisfies Record<AuditAction, ActionMessage>;
 
 const FIRST_MOMENT = new Date("0001-01-01T00:00:00Z");

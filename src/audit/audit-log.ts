@@ -27,7 +27,11 @@ export type AuditAction =
   | "ended"
   | "channel-opened"
   | "channel-closed"
-  | "adopted";
+  | "adopted"
+  | "join-token-created"
+  | "host-enrolled"
+  | "host-renewed"
+  | "host-revoked";
 
 /** Subject, project, request id and client address of an actor as SQL expressions. */
 export type ActorExpressions = readonly [string, string, string, string];

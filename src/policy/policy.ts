@@ -16,6 +16,7 @@ export type Verb =
   | "instance:read"
   | "instance:write"
   | "host:read"
+  | "host:write"
   | "audit:read"
   | "consoleauth:use";
 
@@ -31,6 +32,7 @@ const ROLES_WITH = {
   "instance:read": ["admin", "member", "reader", "auditor", "service"],
   "instance:write": ["admin", "service"],
   "host:read": ["admin", "reader", "auditor", "service"],
+  "host:write": ["admin"],
   // Every project's: who may read it is nobody's member.
   "audit:read": ["admin", "auditor"],
   // Whoever may write authorizations may open any console.
