@@ -28,6 +28,10 @@ export type AuditAction =
   | "channel-opened"
   | "channel-closed"
   | "adopted"
+  | "join-token-created"
+  | "host-enrolled"
+  | "host-renewed"
+  | "host-revoked"
   | "user-token-created"
   | "user-tokens-revoked";
 

@@ -203,6 +203,27 @@ export const TLS_HANDSHAKE_MS = 5_000;
 /** Under way at the same time, for each listener. */
 export const MAX_TLS_HANDSHAKES = 1_000;
 
+// Hosts that join.
+export const MIN_JOIN_TOKEN_TTL_S = 60;
+export const DEFAULT_JOIN_TOKEN_TTL_S = 3_600;
+export const MAX_JOIN_TOKEN_TTL_S = 7 * 86_400;
+export const MAX_CERTIFICATE_DAYS = 90;
+/** Believed at a time: one, or two while one takes the place of the other. */
+export const MAX_AUTHORITIES = 2;
+/** Clocks of hosts may be behind by so much. */
+export const CERTIFICATE_BACKDATED_MS = 5 * 60_000;
+/** A certificate, or a request for one. */
+export const MAX_SIGNING_REQUEST_BYTES = 16 * 1024;
+/** How often revocations are read while nobody can be heard. */
+export const REVOCATIONS_READ_MS = 1_000;
+/** How long a revoked host's agent waits before it asks again. */
+export const REVOKED_WAIT_MS = 60_000;
+/** From dialling to the answer, at one address. */
+export const ENROLL_MS = 10_000;
+export const ENROLL_BACKOFF = { firstMs: 500, mostMs: 30_000 };
+/** When the moment to renew has come is looked at so often: clocks are set, and machines sleep. */
+export const RENEWAL_INTERVAL_MS = 60_000;
+
 // Sessions.
 /** How long the end of a display waits for the hypervisor's word on the machine. */
 export const WHY_ENDED_MS = 3_000;

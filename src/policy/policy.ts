@@ -16,6 +16,7 @@ export type Verb =
   | "instance:read"
   | "instance:write"
   | "host:read"
+  | "host:write"
   | "audit:read"
   | "user:read"
   | "user:write"
@@ -33,6 +34,7 @@ const ROLES_WITH = {
   "instance:read": ["admin", "member", "reader", "auditor", "service"],
   "instance:write": ["admin", "service"],
   "host:read": ["admin", "reader", "auditor", "service"],
+  "host:write": ["admin"],
   // Every project's: who may read it is nobody's member.
   "audit:read": ["admin", "auditor"],
   // Whoever can make tokens can be anybody.

@@ -42,6 +42,14 @@ export const AuditAction = {
   AUDIT_ACTION_CHANNEL_CLOSED: 8,
   /** AUDIT_ACTION_ADOPTED - A token that only the legacy store knew was taken over. */
   AUDIT_ACTION_ADOPTED: 9,
+  /** AUDIT_ACTION_JOIN_TOKEN_CREATED - A join token was made for a host. */
+  AUDIT_ACTION_JOIN_TOKEN_CREATED: 10,
+  /** AUDIT_ACTION_HOST_ENROLLED - A host used a join token and got a certificate. */
+  AUDIT_ACTION_HOST_ENROLLED: 11,
+  /** AUDIT_ACTION_HOST_RENEWED - A host got its next certificate. */
+  AUDIT_ACTION_HOST_RENEWED: 12,
+  /** AUDIT_ACTION_HOST_REVOKED - A host was revoked. */
+  AUDIT_ACTION_HOST_REVOKED: 13,
   /** AUDIT_ACTION_USER_TOKEN_CREATED - A user token was made. */
   AUDIT_ACTION_USER_TOKEN_CREATED: 20,
   /** AUDIT_ACTION_USER_TOKENS_REVOKED - User tokens were revoked; token_count says how many. */
@@ -62,6 +70,10 @@ export namespace AuditAction {
   export type AUDIT_ACTION_CHANNEL_OPENED = typeof AuditAction.AUDIT_ACTION_CHANNEL_OPENED;
   export type AUDIT_ACTION_CHANNEL_CLOSED = typeof AuditAction.AUDIT_ACTION_CHANNEL_CLOSED;
   export type AUDIT_ACTION_ADOPTED = typeof AuditAction.AUDIT_ACTION_ADOPTED;
+  export type AUDIT_ACTION_JOIN_TOKEN_CREATED = typeof AuditAction.AUDIT_ACTION_JOIN_TOKEN_CREATED;
+  export type AUDIT_ACTION_HOST_ENROLLED = typeof AuditAction.AUDIT_ACTION_HOST_ENROLLED;
+  export type AUDIT_ACTION_HOST_RENEWED = typeof AuditAction.AUDIT_ACTION_HOST_RENEWED;
+  export type AUDIT_ACTION_HOST_REVOKED = typeof AuditAction.AUDIT_ACTION_HOST_REVOKED;
   export type AUDIT_ACTION_USER_TOKEN_CREATED = typeof AuditAction.AUDIT_ACTION_USER_TOKEN_CREATED;
   export type AUDIT_ACTION_USER_TOKENS_REVOKED = typeof AuditAction.AUDIT_ACTION_USER_TOKENS_REVOKED;
   export type UNRECOGNIZED = typeof AuditAction.UNRECOGNIZED;
