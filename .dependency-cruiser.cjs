@@ -34,7 +34,7 @@ module.exports = {
       comment: "Only the program constructs the controller, and only the controller its parts.",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/(main|controller|use-cases)\\.ts$" },
-      to: { path: "^src/(main|controller|consoleauth-program|viewer-parts|use-cases)\\.ts$" },
+      to: { path: "^src/(main|controller|consoleauth-program|viewer-parts|host-parts|use-cases)\\.ts$" },
     },
     {
       name: "page-is-alone",

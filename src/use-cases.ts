@@ -11,9 +11,11 @@ import { GetSpiceConsole } from "./console/get-spice-console.js";
 import { InstanceAccess } from "./console/instance-access.js";
 import { ListAuditEvents } from "./console/list-audit-events.js";
 import { LookupConsoleToken } from "./console/lookup-console-token.js";
+import { ManageHosts } from "./console/manage-hosts.js";
 import { ManageInventory } from "./console/manage-inventory.js";
 import { ManageSessions } from "./console/manage-sessions.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
+import type { HostParts } from "./host-parts.js";
 import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import type { Database } from "./db/pool.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
@@ -30,6 +32,7 @@ export interface UseCasesOptions {
   readonly agents: AgentRouter;
   readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches" | "displays">;
   readonly legacy: LegacyTokens;
+  readonly hosts: Pick<HostParts, "authority" | "joinTokens" | "certificates">;
   readonly log: Log;
 }
 
@@ -41,11 +44,12 @@ export interface UseCases {
   readonly inventory: ManageInventory;
   readonly sessions: ManageSessions;
   readonly audit: ListAuditEvents;
+  readonly hosts: ManageHosts;
 }
 
 /** Constructs them; none of them runs by itself. */
 export function createUseCases(options: UseCasesOptions): UseCases {
-  const { config, database, instances, agents, viewers, legacy, log } = options;
+  const { config, database, instances, agents, viewers, legacy, hosts, log } = options;
   const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
   const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
   return {
@@ -65,6 +69,7 @@ export function createUseCases(options: UseCasesOptions): UseCases {
     inventory: new ManageInventory({ access, instances, legacy }),
     sessions: new ManageSessions({ ...viewers, access }),
     audit: new ListAuditEvents(access, new AuditReader(database)),
+    hosts: new ManageHosts({ ...hosts, access, log }),
   };
 }
 

@@ -16,6 +16,9 @@ import { statusFromError } from "./status-from-error.js";
 /** Decodes, calls one use case, encodes. */
 export type UnaryMethod<Request, Response> = (request: Request, context: RequestContext) => Promise<Response>;
 
+/** Whom a method answers: callers that are known, or anybody, where what the request holds proves who sends it. */
+export type Audience = "callers" | "anybody";
+
 /**
  * Wraps methods into grpc-js handlers that share one set of options. Stop refuses new calls with DRAINING and waits for
  * those that run; it comes before the server's own stop, after which a caller would hear nothing at all.
@@ -42,7 +45,11 @@ export class UnaryHandlers implements Part {
   }
 
   /** A handler for `name`, the RPC's own name in logs and metrics. */
-  handle<Request, Response>(name: string, method: UnaryMethod<Request, Response>): handleUnaryCall<Request, Response> {
+  handle<Request, Response>(
+    name: string,
+    method: UnaryMethod<Request, Response>,
+    audience: Audience = "callers",
+  ): handleUnaryCall<Request, Response> {
     return (call, callback) => {
       const startedAt = performance.now();
       const gone = new AbortController();
@@ -58,7 +65,7 @@ export class UnaryHandlers implements Part {
         // Together with the answer: sent earlier, it would be a packet of its own.
         call.sendMetadata(headerOf(context));
       };
-      this.#run(method, call.request, context).then(
+      this.#run(method, call.request, context, audience).then(
         (response) => {
           finish();
           callback(null, response);
@@ -76,9 +83,10 @@ export class UnaryHandlers implements Part {
     method: UnaryMethod<Request, Response>,
     request: Request,
     context: RequestContext,
+    audience: Audience,
   ): Promise<Response> {
     if (this.#draining) throw draining();
-    requireSomebody(context.caller);
+    if (audience === "callers") requireSomebody(context.caller);
     if (request instanceof MalformedMessage) throw request.error;
     this.#running += 1;
     try {
