@@ -141,8 +141,7 @@ export class UserTokenStore {
       order by created_at desc, token_id desc limit $1::integer`;
     const values = [pageSize(page) + 1, filters.subject ?? null, time ?? null, tokenId ?? null];
     const rows = await this.#database.query<UserToken & { readonly place: string }>({ text, values });
-    const { items, nextPageToken } = pageOf(rows, page, filters, ({ place }) => place);
-    return { items: items.map(({ place: _, ...token }) => token), nextPageToken };
+    return pageOf(rows, page, filters, ({ place }) => place);
   }
 
   /** Revokes what is good of them and says how many that were; a second call answers 0. */
