@@ -218,6 +218,7 @@ export class Demo implements Part {
       spice: { html5proxy_base_url: `http://${listen.proxy}/console` },
       telemetry: { listen: listen.controllerTelemetry },
       database: { url: this.#postgres.url },
+      identity: { trust_loopback: true },
     };
   }
 
