@@ -3,6 +3,7 @@
 // The controller's command line: arguments in, one function called.
 import { Command } from "commander";
 import { readFileSync } from "node:fs";
+import { addCaCommands } from "./cli/ca-command.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { controllerSchema, loadControllerConfig } from "./config/controller-config.js";
 import { ConfigError, formatSettings } from "./config/load-config.js";
@@ -65,6 +66,8 @@ program
     const config = readConfig(UNEXPECTED);
     await runUpgradeCheck(config);
   });
+
+addCaCommands(program);
 
 await program.parseAsync();
 
