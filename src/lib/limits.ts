@@ -221,6 +221,9 @@ export const REVOKED_WAIT_MS = 60_000;
 /** From dialling to the answer, at one address. */
 export const ENROLL_MS = 10_000;
 export const ENROLL_BACKOFF = { firstMs: 500, mostMs: 30_000 };
+export const RENEWAL_BACKOFF = { firstMs: 5_000, mostMs: 600_000 };
+/** Certificates that somebody shows with his own. */
+export const MAX_CHAIN_LENGTH = 10;
 /** When the moment to renew has come is looked at so often: clocks are set, and machines sleep. */
 export const RENEWAL_INTERVAL_MS = 60_000;
 
