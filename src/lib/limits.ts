@@ -202,6 +202,10 @@ export const TLS_FILES_READ_MS = 5_000;
 export const TLS_HANDSHAKE_MS = 5_000;
 /** Under way at the same time, for each listener. */
 export const MAX_TLS_HANDSHAKES = 1_000;
+/** That one side believes at a time: the one in use, and the one before or after it. */
+export const MAX_AUTHORITIES = 2;
+/** Connections that were not let in are logged so often; strangers can make any number. */
+export const TLS_FAILURE_LINES_PER_SECOND = 10;
 
 // Sessions.
 /** How long the end of a display waits for the hypervisor's word on the machine. */
