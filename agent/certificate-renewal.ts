@@ -8,7 +8,6 @@ import { RENEWAL_BACKOFF, RENEWAL_INTERVAL_MS } from "../src/lib/limits.js";
 import { requireAddress } from "../src/lib/listen-address.js";
 import type { Log } from "../src/lib/log.js";
 import { messageOf } from "../src/lib/message-of.js";
-import type { AgentMetrics } from "./agent-metrics.js";
 import { EnrollmentClient } from "./enrollment-client.js";
 import type { HostIdentity, IdentityFolder } from "./identity-folder.js";
 import { createKey } from "./signing-request.js";
@@ -18,7 +17,6 @@ export interface CertificateRenewalOptions {
   readonly folder: IdentityFolder;
   /** host:port of the API of each controller that may be asked. */
   readonly addresses: readonly string[];
-  readonly metrics: Pick<AgentMetrics, "certificateExpiry">;
   readonly log: Log;
   readonly clock: Clock;
   /** Milliseconds since 1970: what a certificate's own times are compared with. */
@@ -69,9 +67,8 @@ export class CertificateRenewal implements Part {
     const { folder, log, wallClock = Date.now } = this.#options;
     try {
       const identity = folder.read(wallClock());
-      this.#show(identity);
       if (wallClock() < this.#dueAt(identity)) return RENEWAL_INTERVAL_MS;
-      this.#show(await this.#renew(identity));
+      await this.#renew(identity);
       log.info({ file: folder.certFile }, "the host's certificate was renewed");
       this.#backoff.reset();
       this.#problem = "";
@@ -87,7 +84,7 @@ export class CertificateRenewal implements Part {
     return from + (until - from) * this.#share;
   }
 
-  async #renew({ certificate, key, authorities }: HostIdentity): Promise<HostIdentity> {
+  async #renew({ certificate, key, authorities }: HostIdentity): Promise<void> {
     const { addresses, folder } = this.#options;
     const address = requireAddress(addresses[this.#attempts++ % addresses.length] ?? "");
     const next = await createKey();
@@ -97,14 +94,10 @@ export class CertificateRenewal implements Part {
       const signature = sign("sha256", signingRequest, key);
       const { certificate: issued } = await client.renew({ certificate: certificate.raw, signingRequest, signature });
       const { certificateChain = "", authorities: believed = "" } = issued ?? {};
-      return folder.save({ certificateChain, authorities: believed, key: next.key });
+      folder.save({ certificateChain, authorities: believed, key: next.key });
     } finally {
       client.close();
     }
-  }
-
-  #show({ certificate }: HostIdentity): void {
-    this.#options.metrics.certificateExpiry.set(Date.parse(certificate.validTo) / 1_000);
   }
 
   /** The same trouble again and again is said once. */

@@ -52,7 +52,8 @@ export async function ensureEnrolled(options: EnrollmentOptions): Promise<void> 
   const problem = problemOf(folder);
   const token = readToken(tokenFile);
   if (!token && problem === undefined) return;
-  if (!token) throw new EnrollmentError(`${problem ?? ""}, and there is no join token in ${tokenFile}: ${advice(host)}`);
+  if (!token)
+    throw new EnrollmentError(`${problem ?? ""}, and there is no join token in ${tokenFile}: ${advice(host)}`);
   try {
     await enroll(token, options);
   } catch (error) {
@@ -70,7 +71,8 @@ async function enroll(token: JoinToken, options: EnrollmentOptions): Promise<voi
   for (let attempt = 0; ; attempt += 1) {
     const address = requireAddress(addresses[attempt % addresses.length] ?? "");
     try {
-      return save(await ask(address, token, newKey, signal), newKey, options);
+      save(await ask(address, token, newKey, signal), newKey, options);
+      return;
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof EnrollmentError) throw error;

@@ -45,7 +45,11 @@ export class IdentityFolder {
   /** What is kept. Throws an Error for people where there is nothing that can be used now. */
   read(now = Date.now()): HostIdentity {
     if (!existsSync(this.certFile)) throw new Error(`this host has no certificate yet in ${this.certFile}`);
-    const identity = identityFrom(this.certFile, readFileSync(this.certFile, "utf8"), readFileSync(this.caFile, "utf8"));
+    const identity = identityFrom(
+      this.certFile,
+      readFileSync(this.certFile, "utf8"),
+      readFileSync(this.caFile, "utf8"),
+    );
     const { certificate } = identity;
     if (!names(certificate, this.#host)) throw new Error(`${this.certFile} is not of host ${this.#host}`);
     if (Date.parse(certificate.validTo) > now) return identity;
@@ -53,14 +57,13 @@ export class IdentityFolder {
   }
 
   /** Keeps it instead of what was kept. Throws where it is not this host's, and what the file system throws. */
-  save({ certificateChain, authorities, key }: NewIdentity): HostIdentity {
+  save({ certificateChain, authorities, key }: NewIdentity): void {
     const text = certificateChain + key.export({ type: "pkcs8", format: "pem" }).toString();
     const identity = identityFrom("the certificate that came", text, authorities);
     if (!names(identity.certificate, this.#host)) throw new Error(`the certificate that came is not of ${this.#host}`);
     mkdirSync(this.#folder, { recursive: true, mode: FOLDER_MODE });
     replaceFile(this.caFile, authorities);
     replaceFile(this.certFile, text);
-    return identity;
   }
 }
 
