@@ -33,6 +33,8 @@ import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { formatAddress, requireAddress } from "./lib/listen-address.js";
+import type { ListenerTls } from "./lib/listener-tls.js";
+import { listenerTls } from "./lib/listener-tls.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { PublishedServices } from "./rpc/published-services.js";
@@ -82,6 +84,7 @@ export class Controller implements Part {
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
+  readonly #agentTls: ListenerTls;
   readonly #viewers: ViewerParts;
   readonly #hosts: HostParts;
   readonly #useCases: UseCases;
@@ -112,6 +115,7 @@ export class Controller implements Part {
     this.#legacy = createLegacyParts({ config, database, metrics, log });
     const { tokens: legacy, served } = this.#legacy;
     this.#published = new PublishedServices(served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES);
+    this.#agentTls = this.#tlsOf("agents");
     this.#viewers = createViewerParts({
       config,
       controllerId,
@@ -120,6 +124,7 @@ export class Controller implements Part {
       agents,
       readiness,
       legacy,
+      agentTls: this.#agentTls,
       log,
       metrics,
     });
@@ -172,7 +177,7 @@ export class Controller implements Part {
       ...this.#hosts.sweepTasks,
     ];
     return new Lifecycle(log, [
-      { name: "telemetry", part: this.#telemetryServer() },
+      ...this.#telemetry(),
       { name: "database", part: database },
       { name: "notifications", part: this.#notifications },
       ...this.#callers.parts,
@@ -182,10 +187,11 @@ export class Controller implements Part {
       ...records,
       { name: "host revocations", part: this.#hosts.revocations },
       { name: "observer", part: this.#observer() },
+      ...this.#agentTls.parts,
       { name: "agent server", part: this.#agentServer },
       { name: "presence", part: this.#presence },
       { name: "agents", part: this.#agents },
-      { name: "api server", part: this.#apiServer() },
+      ...this.#api(),
       { name: "watching calls", part: this.#streams },
       { name: "calls", part: this.#handlers },
       ...this.#gateway(),
@@ -193,9 +199,16 @@ export class Controller implements Part {
     ]);
   }
 
-  #telemetryServer(): TelemetryServer {
+  /** The TLS of a listener by its section of the settings. */
+  #tlsOf(section: "api" | "agents" | "gateway" | "telemetry"): ListenerTls {
+    return listenerTls(section, this.#config[section], { metrics: this.#metrics, log: this.#log });
+  }
+
+  #telemetry(): NamedPart[] {
+    const { tls, parts } = this.#tlsOf("telemetry");
     const listen = requireAddress(this.#config.telemetry.listen);
-    return new TelemetryServer({ listen, registry: this.#registry, readiness: this.#readiness, log: this.#log });
+    const shown = { registry: this.#registry, readiness: this.#readiness };
+    return [...parts, { name: "telemetry", part: new TelemetryServer({ ...shown, listen, tls, log: this.#log }) }];
   }
 
   #createAgentServer(): GrpcServer {
@@ -213,6 +226,7 @@ export class Controller implements Part {
     return new GrpcServer({
       name: "agents",
       listen: requireAddress(this.#config.agents.listen),
+      tls: this.#agentTls.tls,
       addServices,
       log: this.#log,
     });
@@ -231,32 +245,32 @@ export class Controller implements Part {
     });
   }
 
-  #apiServer(): GrpcServer {
+  #api(): NamedPart[] {
+    const { tls, parts } = this.#tlsOf("api");
     const addServices = (server: Server): void => {
       this.#addUseCases(server);
       this.#published.addToServer(server);
     };
-    return new GrpcServer({
-      name: "api",
-      listen: requireAddress(this.#config.api.listen),
-      addServices,
-      log: this.#log,
-    });
+    const listen = requireAddress(this.#config.api.listen);
+    const part = new GrpcServer({ name: "api", listen, tls, addServices, log: this.#log });
+    return [...parts, { name: "api server", part }];
   }
 
   /** REST, where it is asked for. */
   #gateway(): NamedPart[] {
     const { gateway, proxy } = this.#config;
     if (gateway.listen === undefined) return [];
+    const { tls, parts } = this.#tlsOf("gateway");
     const part = createGatewayServer({
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
+      tls,
       callers: this.#callers.rest,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,
     });
-    return [{ name: "gateway", part }];
+    return [...parts, { name: "gateway", part }];
   }
 
   #addUseCases(server: Server): void {
