@@ -4,6 +4,8 @@
 import type { Server } from "@grpc/grpc-js";
 import { randomBytes } from "node:crypto";
 import { AgentRouter } from "./agents/agent-router.js";
+import { AuditLog } from "./audit/audit-log.js";
+import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import { addAgentStreamService } from "./api/agent-stream-service.js";
 import { addAuditService } from "./api/audit-service.js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
@@ -76,6 +78,7 @@ export class Controller implements Part {
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
   readonly #agentTls: ListenerTls;
+  readonly #agentRefusals: RefusalRecorder;
   readonly #viewers: ViewerParts;
   readonly #useCases: UseCases;
   readonly #lifecycle: Lifecycle;
@@ -106,6 +109,8 @@ export class Controller implements Part {
     const { tokens: legacy, served } = this.#legacy;
     this.#published = new PublishedServices(served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES);
     this.#agentTls = this.#tlsOf("agents");
+    // Of their own: a crowd of viewers that are refused leaves no agent unnoted.
+    this.#agentRefusals = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock: systemClock });
     this.#viewers = createViewerParts({
       config,
       controllerId,
@@ -162,6 +167,7 @@ export class Controller implements Part {
       ...this.#legacy.parts,
       ...records,
       { name: "observer", part: this.#observer() },
+      { name: "refusals of agents", part: this.#agentRefusals },
       ...this.#agentTls.parts,
       { name: "agent server", part: this.#agentServer },
       { name: "presence", part: this.#presence },
@@ -193,6 +199,8 @@ export class Controller implements Part {
       peers: () => this.#presence.peers(),
       instances: this.#instances,
       databaseUp: () => this.#database.isReady(),
+      hostsProven: this.#agentTls.tls !== undefined,
+      refusals: this.#agentRefusals,
       log: this.#log,
       metrics: this.#metrics,
       clock: systemClock,

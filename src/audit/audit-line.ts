@@ -7,6 +7,7 @@ export interface AuditLine {
   readonly reason?: string;
   readonly subject?: string;
   readonly instance?: string | undefined;
+  readonly host?: string | undefined;
   readonly session?: string | undefined;
   readonly channel?: string;
   readonly client?: string;
