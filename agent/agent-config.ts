@@ -9,6 +9,7 @@ import { LOG_LEVELS } from "../src/lib/log.js";
 import { messageOf } from "../src/lib/message-of.js";
 import { authoritiesSetting, checkTls, tlsFileProblems, tlsSettings } from "../src/lib/tls-settings.js";
 import { parseText } from "../src/lib/validate.js";
+import { identityFiles } from "./identity-folder.js";
 
 /** Every setting of the agent. Sections and names are Nova's where Nova has the option. */
 export const agentSchema = z.strictObject({
@@ -27,8 +28,28 @@ export const agentSchema = z.strictObject({
         ),
       ...tlsSettings("agent", "this host's agent"),
       ...authoritiesSetting("controllers"),
+      enrollment: z
+        .array(anyAddress())
+        .default([])
+        .describe(
+          "Controllers that give this host its certificate, each as host:port of its api.listen, as its certificate names it; empty = it is in agent.cert.",
+        ),
+      identity_folder: z
+        .string()
+        .min(1)
+        .default("/var/lib/spicegate-agent")
+        .describe("The folder where the agent keeps the certificate, its key and the authorities that it has got."),
+      join_token_file: z
+        .string()
+        .min(1)
+        .default("/var/lib/spicegate-agent/join-token")
+        .describe("The file of the token that the agent gets its first certificate with; deleted once it is used."),
     })
-    .superRefine(checkTls("agent", ["controllers"]))
+    .refine(({ enrollment, cert, ca_file: ca }) => enrollment.length === 0 || (cert ?? ca) === undefined, {
+      path: ["enrollment"],
+      error: "gives the agent its certificate: take agent.cert, agent.key and agent.ca_file out",
+    })
+    .superRefine((agent, context) => checkTls<typeof agent>("agent", ["controllers"])(withIdentity(agent), context))
     .refine(({ cert, ca_file: ca }) => cert === undefined || ca !== undefined, {
       path: ["ca_file"],
       error: "is needed with agent.cert: name the authority that signs the certificates of controllers",
@@ -71,15 +92,30 @@ export type AgentConfig = Omit<Settings, "agent"> & {
   readonly agent: Settings["agent"] & { readonly host: string };
 };
 
+interface IdentitySettings {
+  readonly enrollment: readonly string[];
+  readonly identity_folder: string;
+}
+
 type Settings = z.infer<typeof agentSchema>;
 
 /** Reads and checks the agent's configuration. Throws ConfigError. */
 export function loadAgentConfig(source: ConfigSource): AgentConfig {
   const config = loadConfig(agentSchema, source);
-  const { agent, telemetry } = config;
-  const problems = [...tlsFileProblems("agent", agent), ...tlsFileProblems("telemetry", telemetry)];
+  const { telemetry } = config;
+  const agent = withIdentity(config.agent);
+  // What is enrolled for need not be there yet.
+  const own = agent.enrollment.length === 0 ? tlsFileProblems("agent", agent) : [];
+  const problems = [...own, ...tlsFileProblems("telemetry", telemetry)];
   if (problems.length > 0) throw new ConfigError(problems);
   return { ...config, agent: { ...agent, host: agent.host ?? hostname() } };
+}
+
+/** A host that enrols has its certificate in its folder. */
+function withIdentity<Section extends IdentitySettings>(agent: Section): Section {
+  if (agent.enrollment.length === 0) return agent;
+  const { certFile, caFile } = identityFiles(agent.identity_folder);
+  return { ...agent, cert: certFile, ca_file: caFile };
 }
 
 function hostName(field: string): z.ZodString {

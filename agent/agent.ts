@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one place that constructs the agent's long-lived parts.
+import type { Clock } from "../src/lib/clock.js";
 import { systemClock } from "../src/lib/clock.js";
 import { Lifecycle } from "../src/lib/lifecycle.js";
-import type { Part } from "../src/lib/lifecycle.js";
-import { MAX_REQUEST_MS, STOP_STEP_MS } from "../src/lib/limits.js";
+import type { NamedPart, Part } from "../src/lib/lifecycle.js";
+import { ENROLL_MS, MAX_REQUEST_MS, STOP_STEP_MS } from "../src/lib/limits.js";
 import { requireAddress } from "../src/lib/listen-address.js";
 import { listenerTls } from "../src/lib/listener-tls.js";
 import type { Log } from "../src/lib/log.js";
@@ -15,12 +16,14 @@ import { TelemetryServer } from "../src/telemetry/telemetry-server.js";
 import type { AgentConfig } from "./agent-config.js";
 import { AgentIdentity } from "./agent-identity.js";
 import { createAgentMetrics } from "./agent-metrics.js";
+import { CertificateRenewal } from "./certificate-renewal.js";
 import { ControllerCredentials } from "./controller-credentials.js";
 import { ControllerStreams } from "./controller-streams.js";
 import { DisplayTunnels } from "./display-tunnels.js";
 import { FailureLog } from "./failure-log.js";
 import type { Hypervisor } from "./hypervisor.js";
 import { HypervisorWatch } from "./hypervisor-watch.js";
+import { IdentityFolder } from "./identity-folder.js";
 import { Inventory } from "./inventory.js";
 import { LibvirtHypervisor } from "./libvirt/libvirt-hypervisor.js";
 import { createOperations } from "./operations.js";
@@ -85,6 +88,7 @@ export class Agent implements Part {
       { name: "inventory", part: inventory },
       { name: "display tunnels", part: tunnels },
       ...(files ? [{ name: "certificate", part: files }] : []),
+      ...renewalOf(config.agent, { log, clock }),
       { name: "controller streams", part: streams, stopMs: MAX_REQUEST_MS + STOP_STEP_MS },
     ]);
   }
@@ -98,4 +102,12 @@ export class Agent implements Part {
   stop(): Promise<void> {
     return this.#lifecycle.stop();
   }
+}
+
+/** What keeps the certificate fresh, where the host has enrolled for it. */
+function renewalOf(agent: AgentConfig["agent"], rest: { readonly log: Log; readonly clock: Clock }): NamedPart[] {
+  const { enrollment: addresses, identity_folder: folder, host } = agent;
+  if (addresses.length === 0) return [];
+  const part = new CertificateRenewal({ folder: new IdentityFolder(folder, host), addresses, ...rest });
+  return [{ name: "certificate renewal", part, stopMs: ENROLL_MS + STOP_STEP_MS }];
 }

@@ -16,7 +16,8 @@ import type { TlsIdentity } from "../src/lib/tls-files.js";
 export interface MutualTlsOptions {
   /** The host that is dialled, which the controller's certificate must name. */
   readonly host: string;
-  readonly identity: TlsIdentity;
+  /** What is shown to the controller; undefined where it asks for nothing. */
+  readonly identity?: TlsIdentity | undefined;
   readonly secureContext: SecureContext;
 }
 
@@ -24,6 +25,7 @@ type SecureConnector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
 
 /** How a connection ends that the other side has closed. */
 const GONE = new Set(["ECONNRESET", "EPIPE"]);
+const API = { peer: "the controller", authorities: "ca.pem in agent.identity_folder", cert: "api.cert there" };
 const CONTROLLER = { peer: "the controller", authorities: "agent.ca_file", cert: "agents.cert there" };
 
 /**
@@ -77,7 +79,7 @@ export class MutualTls extends ChannelCredentials {
  * Waits for the handshake, and then for what a controller says first: only that, or its end, tells whether it has taken
  * our certificate. One that is slow to speak has taken it.
  */
-async function admitted(secure: TLSSocket, identity: TlsIdentity): Promise<void> {
+async function admitted(secure: TLSSocket, identity: TlsIdentity | undefined): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const failed = (error?: Error): void => reject(new Error(describeDialFailure(error, identity), { cause: error }));
     secure.on("error", failed);
@@ -98,11 +100,13 @@ export function tlsOptionsTo({ host, secureContext }: Omit<MutualTlsOptions, "id
 }
 
 /** Why a controller was not reached over TLS, and what to do. */
-export function describeDialFailure(error: Error | undefined, { expiresAt }: TlsIdentity): string {
-  const explained = explainTlsFailure(error, CONTROLLER);
+export function describeDialFailure(error: Error | undefined, identity: TlsIdentity | undefined): string {
+  const explained = explainTlsFailure(error, identity ? CONTROLLER : API);
   if (explained !== undefined) return explained;
   // Node closes the connection after the handshake and says nothing where it does not take a certificate.
   if (error !== undefined && !GONE.has((error as NodeJS.ErrnoException).code ?? "")) return messageOf(error);
+  if (!identity) return "the controller closes the connection: its log says why";
+  const { expiresAt } = identity;
   const expired = expiresAt.getTime() <= Date.now();
   const why = expired ? `it expired at ${expiresAt.toISOString()}: renew it` : "its log says why";
   return `the controller closes the connection, perhaps since it does not take the certificate in agent.cert: ${why}`;

@@ -34,6 +34,7 @@ import { FakeClock } from "../../fakes/fake-clock.js";
 import { FakeLog } from "../../fakes/fake-log.js";
 import { AgentParts } from "../../harness/agent-parts.js";
 import type { TestCertificate } from "../../harness/certificates.js";
+import { FakeRevocations } from "../../fakes/fake-revocations.js";
 import { TestAuthority } from "../../harness/certificates.js";
 import { rejectionOf } from "../../harness/rejection.js";
 import { until, within } from "../../harness/within.js";
@@ -103,6 +104,7 @@ class Door {
       },
       databaseUp: () => true,
       hostsProven: true,
+      revocations: new FakeRevocations(),
       refusals: { record: (refusal: Refusal) => void this.refusals.push(refusal) },
       log,
       metrics,
