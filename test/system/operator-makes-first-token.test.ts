@@ -107,7 +107,7 @@ describe("An operator makes the first token", function () {
     expect(tried.stderr).to.contain("PERMISSION_DENIED").and.contain("administrator");
   });
 
-  it("lets clients of Nova in with X-Auth-Token or a bearer token, whatever they call this machine", async () => {
+  it("lets clients of Nova in with X-Auth-Token or a bearer token, and with no other one", async () => {
     const token = await makeMember("nova-client");
     const body = { remote_console: { protocol: "spice", type: "spice-html5" } };
     const path = `/v2.1/servers/${machine.uuid}/remote-consoles`;
