@@ -77,5 +77,8 @@ const STATEMENTS = [
   `alter table console_auth_tokens add column view_only boolean not null default false`,
   `alter table console_sessions add column view_only boolean not null default false`,
 
+  // Whose tokens were made or revoked.
+  `alter table audit_events add column target_subject text`,
+
   `update schema_compat set version = 5`,
 ];

@@ -11,8 +11,11 @@ import { addAuditService } from "./api/audit-service.js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
 import { addConsoleService } from "./api/console-service.js";
 import { addEnrollmentService } from "./api/enrollment-service.js";
+import { addIdentityService } from "./api/identity-service.js";
 import { addInventoryService } from "./api/inventory-service.js";
 import { addSessionService } from "./api/session-service.js";
+import type { CallerParts } from "./caller-parts.js";
+import { createCallerParts } from "./caller-parts.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import type { LegacyParts } from "./consoleauth/legacy-parts.js";
 import { createLegacyParts } from "./consoleauth/legacy-parts.js";
@@ -26,6 +29,7 @@ import type { HostParts } from "./host-parts.js";
 import { createHostParts } from "./host-parts.js";
 import { REVOCATIONS_CHANNEL } from "./identity/host-certificate-store.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
+import { purgeExpiredUserTokens, USER_TOKENS_CHANNEL } from "./identity/user-token-store.js";
 import { systemClock } from "./lib/clock.js";
 import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
@@ -35,7 +39,6 @@ import type { ListenerTls } from "./lib/listener-tls.js";
 import { listenerTls } from "./lib/listener-tls.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
-import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
@@ -60,6 +63,7 @@ const SERVICES = [
   "spicegate.inventory.v1.InventoryService",
   "spicegate.session.v1.SessionService",
   "spicegate.audit.v1.AuditService",
+  "spicegate.identity.v1.IdentityService",
   "spicegate.agent.v1.EnrollmentService",
 ];
 
@@ -78,7 +82,7 @@ export class Controller implements Part {
   readonly #agentServer: GrpcServer;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
-  readonly #callers: LoopbackCallers;
+  readonly #callers: CallerParts;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
@@ -98,12 +102,12 @@ export class Controller implements Part {
     const readiness = this.#readiness;
     const database = new Database({ ...config.database, log });
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
-    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL, REVOCATIONS_CHANNEL];
+    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL, REVOCATIONS_CHANNEL, USER_TOKENS_CHANNEL];
     const notifications = new Notifications({ ...config.database, channels, log });
     const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
-    const callers = new LoopbackCallers(config.identity);
-    const calls = { callers, log, metrics };
+    const callers = createCallerParts({ config, database, notifications, log, metrics });
+    const calls = { callers: callers.grpc, log, metrics };
     this.#database = database;
     this.#notifications = notifications;
     this.#instances = instances;
@@ -172,6 +176,7 @@ export class Controller implements Part {
     const { records, entrances, endings } = this.#viewers;
     const tasks = [
       { name: "expired tokens", run: purgeExpiredTokens },
+      { name: "expired user tokens", run: purgeExpiredUserTokens },
       ...instances.sweepTasks(),
       ...endings.sweepTasks(),
       ...this.#hosts.sweepTasks,
@@ -180,6 +185,7 @@ export class Controller implements Part {
       ...this.#telemetry(),
       { name: "database", part: database },
       { name: "notifications", part: this.#notifications },
+      ...this.#callers.parts,
       { name: "instances", part: instances },
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
       ...this.#legacy.parts,
@@ -268,7 +274,7 @@ export class Controller implements Part {
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
       tls,
-      callers: this.#callers,
+      callers: this.#callers.rest,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,
@@ -278,11 +284,12 @@ export class Controller implements Part {
 
   #addUseCases(server: Server): void {
     const handlers = this.#handlers;
-    const { inventory, sessions, audit, ...console } = this.#useCases;
+    const { inventory, sessions, audit, users, hosts, ...console } = this.#useCases;
     addConsoleService(server, { handlers, ...console });
     addInventoryService(server, { handlers, streams: this.#streams, inventory });
     addSessionService(server, { handlers, streams: this.#streams, sessions });
     addAuditService(server, handlers, audit);
+    addIdentityService(server, { handlers, users, hosts });
     addEnrollmentService(server, handlers, this.#hosts.enrolling);
     if (this.#legacy.served) addConsoleAuthService(server, handlers, this.#legacy.served);
   }

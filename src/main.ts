@@ -4,6 +4,8 @@
 import { Command } from "commander";
 import { readFileSync } from "node:fs";
 import { addCaCommands } from "./cli/ca-command.js";
+import { addHostCommands } from "./cli/host-commands.js";
+import { addUserCommands } from "./cli/user-commands.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { controllerSchema, loadControllerConfig } from "./config/controller-config.js";
 import { ConfigError, formatSettings } from "./config/load-config.js";
@@ -67,6 +69,8 @@ program
     await runUpgradeCheck(config);
   });
 
+addUserCommands(program, readConfig);
+addHostCommands(program);
 addCaCommands(program);
 
 await program.parseAsync();

@@ -8,7 +8,7 @@ import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import type { ServerTls } from "../lib/tls-server.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
-import type { LoopbackCallers } from "../rpc/loopback-callers.js";
+import type { Callers } from "../rpc/callers.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { GatewayRoutesOptions } from "./gateway-routes.js";
 import { gatewayRoutes } from "./gateway-routes.js";
@@ -20,7 +20,7 @@ export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls"
   readonly listen: Address;
   /** Undefined: it speaks in the clear. */
   readonly tls?: ServerTls | undefined;
-  readonly callers: LoopbackCallers;
+  readonly callers: Pick<Callers, "identify">;
   /** The setting proxy.trusted_proxies. */
   readonly trustedProxies: readonly string[];
   readonly log: Log;

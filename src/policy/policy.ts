@@ -18,6 +18,8 @@ export type Verb =
   | "host:read"
   | "host:write"
   | "audit:read"
+  | "user:read"
+  | "user:write"
   | "consoleauth:use";
 
 /** The roles that have each verb. What is not listed is denied. */
@@ -35,6 +37,9 @@ const ROLES_WITH = {
   "host:write": ["admin"],
   // Every project's: who may read it is nobody's member.
   "audit:read": ["admin", "auditor"],
+  // Whoever can make tokens can be anybody.
+  "user:read": ["admin"],
+  "user:write": ["admin"],
   // Whoever may write authorizations may open any console.
   "consoleauth:use": ["admin", "service"],
 } as const satisfies Record<Verb, readonly Role[]>;

@@ -22,7 +22,8 @@ create table audit_events (
   token_id bigint,
   token_count integer,
   session_id text,
-  channel_id bigint
+  channel_id bigint,
+  target_subject text
 );
 create table console_auth_tokens (
   created_at timestamp with time zone default now(),
