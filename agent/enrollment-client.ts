@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServiceError as GrpcError } from "@grpc/grpc-js";
-import { credentials, Metadata } from "@grpc/grpc-js";
+import { Metadata } from "@grpc/grpc-js";
 import { createSecureContext } from "node:tls";
 import type {
   EnrollRequest,
@@ -12,6 +12,7 @@ import { EnrollmentServiceClient } from "../proto/gen/spicegate/agent/v1/enrollm
 import { ENROLL_MS, MAX_MESSAGE_BYTES } from "../src/lib/limits.js";
 import type { Address } from "../src/lib/listen-address.js";
 import { formatAddress } from "../src/lib/listen-address.js";
+import { MutualTls } from "./mutual-tls.js";
 
 const OPTIONS = {
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
@@ -29,8 +30,8 @@ export class EnrollmentClient {
   readonly #client: EnrollmentServiceClient;
 
   constructor(address: Address, authorities: string) {
-    const context = createSecureContext({ ca: authorities, minVersion: "TLSv1.2" });
-    const channel = credentials.createFromSecureContext(context);
+    const secureContext = createSecureContext({ ca: authorities, minVersion: "TLSv1.2" });
+    const channel = new MutualTls({ host: address.host, secureContext });
     this.#client = new EnrollmentServiceClient(formatAddress(address), channel, OPTIONS);
   }
 

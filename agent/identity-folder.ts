@@ -23,14 +23,17 @@ export interface NewIdentity {
   readonly key: KeyObject;
 }
 
+/** Where the certificate with its key, and the authorities of controllers, are in a folder: PEM. */
+export function identityFiles(folder: string): { readonly certFile: string; readonly caFile: string } {
+  return { certFile: join(folder, "host.pem"), caFile: join(folder, "ca.pem") };
+}
+
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 
 /** The folder of one host's identity. */
 export class IdentityFolder {
-  /** The certificate and its key, PEM. */
   readonly certFile: string;
-  /** The authorities of controllers, PEM. */
   readonly caFile: string;
   readonly #folder: string;
   readonly #host: string;
@@ -38,8 +41,9 @@ export class IdentityFolder {
   constructor(folder: string, host: string) {
     this.#folder = folder;
     this.#host = host;
-    this.certFile = join(folder, "host.pem");
-    this.caFile = join(folder, "ca.pem");
+    const { certFile, caFile } = identityFiles(folder);
+    this.certFile = certFile;
+    this.caFile = caFile;
   }
 
   /** What is kept. Throws an Error for people where there is nothing that can be used now. */

@@ -8,6 +8,7 @@ import { fingerprintOf } from "../src/lib/join-token.js";
 import { MAX_CHAIN_LENGTH, TLS_HANDSHAKE_MS } from "../src/lib/limits.js";
 import type { Address } from "../src/lib/listen-address.js";
 import { formatAddress } from "../src/lib/listen-address.js";
+import { describeDialFailure } from "./mutual-tls.js";
 
 /**
  * The certificate (PEM) with this fingerprint among those that somebody shows. It is all that is read, nothing is said,
@@ -38,7 +39,7 @@ async function readChain({ host, port }: Address, signal: AbortSignal): Promise<
 function connected(socket: TLSSocket): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once("secureConnect", resolve);
-    socket.on("error", reject);
+    socket.on("error", (error: Error) => reject(new Error(describeDialFailure(error, undefined), { cause: error })));
   });
 }
 

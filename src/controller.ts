@@ -4,6 +4,8 @@
 import type { Server } from "@grpc/grpc-js";
 import { randomBytes } from "node:crypto";
 import { AgentRouter } from "./agents/agent-router.js";
+import { AuditLog } from "./audit/audit-log.js";
+import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import { addAgentStreamService } from "./api/agent-stream-service.js";
 import { addAuditService } from "./api/audit-service.js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
@@ -85,6 +87,7 @@ export class Controller implements Part {
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
   readonly #agentTls: ListenerTls;
+  readonly #agentRefusals: RefusalRecorder;
   readonly #viewers: ViewerParts;
   readonly #hosts: HostParts;
   readonly #useCases: UseCases;
@@ -116,6 +119,9 @@ export class Controller implements Part {
     const { tokens: legacy, served } = this.#legacy;
     this.#published = new PublishedServices(served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES);
     this.#agentTls = this.#tlsOf("agents");
+    // Of their own: a crowd of viewers that are refused leaves no agent unnoted.
+    this.#agentRefusals = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock: systemClock });
+    this.#hosts = createHostParts({ config, database, notifications, log });
     this.#viewers = createViewerParts({
       config,
       controllerId,
@@ -124,12 +130,11 @@ export class Controller implements Part {
       agents,
       readiness,
       legacy,
+      revocations: this.#hosts.revocations,
       agentTls: this.#agentTls,
       log,
       metrics,
     });
-    const { recorder: refusals } = this.#viewers;
-    this.#hosts = createHostParts({ config, database, notifications, refusals, log });
     this.#useCases = createUseCases({
       config,
       database,
@@ -185,8 +190,9 @@ export class Controller implements Part {
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
       ...this.#legacy.parts,
       ...records,
-      { name: "host revocations", part: this.#hosts.revocations },
+      ...this.#hosts.parts,
       { name: "observer", part: this.#observer() },
+      { name: "refusals of agents", part: this.#agentRefusals },
       ...this.#agentTls.parts,
       { name: "agent server", part: this.#agentServer },
       { name: "presence", part: this.#presence },
@@ -218,6 +224,9 @@ export class Controller implements Part {
       peers: () => this.#presence.peers(),
       instances: this.#instances,
       databaseUp: () => this.#database.isReady(),
+      hostsProven: this.#agentTls.tls !== undefined,
+      revocations: this.#hosts.revocations,
+      refusals: this.#agentRefusals,
       log: this.#log,
       metrics: this.#metrics,
       clock: systemClock,

@@ -21,6 +21,7 @@ import type { Displays } from "./displays/display.js";
 import { HostDisplays } from "./displays/host-displays.js";
 import { TunnelDisplays } from "./displays/tunnel-displays.js";
 import { TunnelListener } from "./displays/tunnel-listener.js";
+import type { HostRevocations } from "./identity/host-revocations.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
 import type { NamedPart } from "./lib/lifecycle.js";
@@ -56,6 +57,7 @@ export interface ViewerPartsOptions {
   readonly readiness: Readiness;
   readonly legacy: LegacyTokens;
   /** The agents' TLS, by which tunnels come too. */
+  readonly revocations: Pick<HostRevocations, "onRevoked">;
   readonly agentTls: ListenerTls;
   readonly log: Log;
   readonly metrics: ControllerMetrics;
@@ -67,7 +69,6 @@ export interface ViewerParts {
   readonly endings: SessionEndings;
   readonly watches: SessionWatches;
   readonly displays: Displays;
-  readonly recorder: RefusalRecorder;
   /** In the order of start: what remembers sessions. They stop after everything that asks for them. */
   readonly records: readonly NamedPart[];
   /** In the order of start: the ways in. They stop first: viewers leave, then the proxy, then the displays. */
@@ -94,6 +95,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const refusals = new ViewerRefusals(recorder, metrics);
   const drain = new ViewerDrain(registry, config.proxy.drain_seconds * 1_000);
   const tunnels = createTunnelListener(options);
+  options.revocations.onRevoked((host) => tunnels.cut(host));
   const displays = createDisplays(options, tunnels);
   const tokens = new ConsoleTokenStore(entrance);
   const places = new ControllerPlaces({ most: config.sessions.max_per_controller, registry, clock });
@@ -123,7 +125,6 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     endings,
     watches,
     displays,
-    recorder,
     records: [
       { name: "channels", part: registry },
       { name: "session endings", part: endings },

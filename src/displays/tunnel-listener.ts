@@ -82,7 +82,8 @@ export class TunnelListener implements Part {
   #connections: ReadonlySet<Socket> = new Set();
   /** By the hash of the secret: looking up what a stranger sent says nothing about a secret by its time. */
   readonly #waiting = new Map<string, Waiting>();
-  readonly #tunnels = new Set<Socket>();
+  /** With their hosts. */
+  readonly #tunnels = new Map<Socket, string>();
   #state: "new" | "listening" | "stopped" = "new";
 
   constructor(options: TunnelListenerOptions) {
@@ -133,6 +134,13 @@ export class TunnelListener implements Part {
     return { address: this.address, secret, arrived };
   }
 
+  /** Cuts the tunnels of a host, and gives up those that it is to bring. */
+  cut(host: string): void {
+    const error = new ServiceError("AGENT_UNAVAILABLE", `host ${host} was revoked`, { metadata: { host } });
+    for (const waiting of this.#waiting.values()) if (waiting.host === host) waiting.reject(error);
+    for (const [tunnel, of] of this.#tunnels) if (of === host) tunnel.destroy();
+  }
+
   /** Takes no more, gives up what is expected and cuts what is open. A second call does nothing. */
   async stop(): Promise<void> {
     if (this.#state !== "listening") return;
@@ -148,7 +156,7 @@ export class TunnelListener implements Part {
     if (!isTunnel(request)) return refuse(socket, unfitStatus(request));
     const waiting = this.#claim(request);
     if (!waiting) return refuse(socket, 403);
-    this.#tunnels.add(socket);
+    this.#tunnels.set(socket, waiting.host);
     socket.once("close", () => this.#tunnels.delete(socket));
     // A server's connections may stay half open; here the end of one side is the end of both.
     socket.allowHalfOpen = false;

@@ -4,10 +4,11 @@
 import { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
+import { MAX_HOST_LENGTH } from "../lib/limits.js";
 
 /** A certificate that its owner has proven. */
 export interface PeerCertificate {
-  /** Its dNSName entries as they are: no wildcard means more than itself. */
+  /** Its dNSName entries as they are, no wildcard meaning more than itself; without those that no host can be called. */
   readonly hosts: readonly string[];
   /** In lower-case hexadecimal digits, without zeros in front. */
   readonly serial: string;
@@ -22,6 +23,8 @@ export interface AuthenticatedCall {
 
 /** One entry of a subject alternative name as Node writes it: a value that could be misread is a JSON string. */
 const ENTRY = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y;
+
+const HOST = /^[\x21-\x7e]+$/;
 
 /** The certificate of the peer of a call or a socket; undefined in the clear, and where none was asked for. */
 export function peerCertificateOf(peer: AuthenticatedCall | Socket): PeerCertificate | undefined {
@@ -54,5 +57,5 @@ function hostsOf({ subjectAltName = "" }: X509Certificate): readonly string[] {
     if (kind === undefined) return [];
     if (kind === "DNS") hosts.push(value.startsWith('"') ? (JSON.parse(value) as string) : value);
   }
-  return hosts;
+  return hosts.filter((host) => HOST.test(host) && host.length <= MAX_HOST_LENGTH);
 }

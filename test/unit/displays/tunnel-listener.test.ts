@@ -61,6 +61,20 @@ describe("TunnelListener", () => {
     expect(tunnel.readableLength).to.be.lessThan(256 * 1024);
   });
 
+  it("cuts the tunnels of a host, gives up what that host is to bring, and leaves other hosts alone", async () => {
+    const signal = new AbortController().signal;
+    const [open, waiting] = [expectOne(), expectOne()];
+    const other = listener.expect({ host: "host-2", ms: 5_000, signal });
+    const client = new TunnelClient(open.address).request(open.secret);
+    await within("the tunnel", open.arrived);
+    const kept = new TunnelClient(other.address).request(other.secret);
+    await within("the other tunnel", other.arrived);
+    listener.cut("host-1");
+    await within("the end", client.closed);
+    expect(await rejectionOf(waiting.arrived)).to.include({ reason: "AGENT_UNAVAILABLE" });
+    expect([listener.openTunnels, kept.socket.destroyed]).to.deep.equal([1, false]);
+  });
+
   it("takes a secret once", async () => {
     const expected = expectOne();
     new TunnelClient(expected.address).request(expected.secret);

@@ -34,7 +34,7 @@ describe("peerCertificateOf", () => {
 
   it("takes no name out of another one, and writes serial numbers without zeros in front", () => {
     const odd = ofCall(readFileSync(join(PROJECT_FOLDER, "test/fixtures/certificates/odd-names.pem"), "utf8"));
-    expect(odd?.hosts).to.include("host-1").and.to.include("a, DNS:victim").and.not.include("victim");
+    expect(odd?.hosts).to.deep.equal(["host-1", "qx"]);
     expect(odd?.serial).to.equal("a1b");
   });
 
