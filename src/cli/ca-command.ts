@@ -4,7 +4,8 @@ import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import { isIP } from "node:net";
 import { initAuthority, issueForController } from "../identity/authority-folder.js";
-import { messageOf } from "../lib/message-of.js";
+import type { CommandOutput } from "./reporting.js";
+import { CommandError, reporting } from "./reporting.js";
 
 interface InitOptions {
   readonly out: string;
@@ -23,7 +24,7 @@ interface IssueOptions {
 const MOST_DAYS = 36_500;
 const DNS_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/;
 
-/** Adds the commands to a program. They print what they made and what to do with it; a failure exits with 1. */
+/** Adds the commands to a program. They say what they made and what to do with it. */
 export function addCaCommands(program: Command): void {
   const ca = program.command("ca").description("make the authority that lets hosts in, and what it signs; local");
   ca.command("init")
@@ -42,9 +43,9 @@ export function addCaCommands(program: Command): void {
     .action((options: IssueOptions) => reporting(() => issue(options)));
 }
 
-async function init({ out, name, days }: InitOptions): Promise<string> {
+async function init({ out, name, days }: InitOptions): Promise<CommandOutput> {
   const { cert, key } = await initAuthority(out, name, days);
-  return `made ${cert} and ${key}
+  const words = `made ${cert} and ${key}
 
 Whoever has ca.key can be any host and any controller: keep a copy of it in a safe place.
 Next, for each controller (with all names and addresses by which agents and clients reach it):
@@ -55,15 +56,15 @@ and on every controller, with the same two files:
 
   enrollment:
     ca_cert: ${cert}
-    ca_key: ${key}
-`;
+    ca_key: ${key}`;
+  return { out: "", words };
 }
 
-async function issue({ ca, out, name, address, days }: IssueOptions): Promise<string> {
+async function issue({ ca, out, name, address, days }: IssueOptions): Promise<CommandOutput> {
   const names = [...name, ...address];
-  if (names.length === 0) throw new Error("give the controller a --name or an --address");
+  if (names.length === 0) throw new CommandError("give the controller a --name or an --address");
   const { cert, key } = await issueForController({ authority: ca, out, names, days });
-  return `made ${cert} and ${key} for ${names.join(", ")}
+  const words = `made ${cert} and ${key} for ${names.join(", ")}
 
 Next, on that controller:
 
@@ -77,17 +78,8 @@ Next, on that controller:
 
 and for each host, on its way in:
 
-  spicegate host token --host NAME
-`;
-}
-
-async function reporting(work: () => Promise<string>): Promise<void> {
-  try {
-    process.stdout.write(await work());
-  } catch (error) {
-    process.stderr.write(`spicegate: ${messageOf(error)}\n`);
-    process.exitCode = 1;
-  }
+  spicegate host token --host NAME`;
+  return { out: "", words };
 }
 
 function parseDays(text: string): number {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole spicegate for a scenario: a controller and an agent as real processes over a database of their own. Whatever
 // is secret in a scenario is looked for in the logs and the database when it stops: none of it may be there.
+import type { ChannelCredentials } from "@grpc/grpc-js";
 import { credentials } from "@grpc/grpc-js";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -38,6 +39,8 @@ export interface DeploymentOptions {
   readonly host?: string;
   readonly controller?: Settings;
   readonly agent?: Settings;
+  /** The authority (PEM) by which clients know an API that speaks TLS. */
+  readonly apiAuthority?: string;
   /** Most memory for the long-lived objects of each program, in MiB. */
   readonly heapMiB?: number;
 }
@@ -47,6 +50,8 @@ export type LogEntry = Readonly<Record<string, unknown>>;
 
 const HOST = "host-1";
 const PORTS = 7;
+/** With TLS, of use where the certificate has this name: grpc-js would send an address as one. */
+const BY_NAME = { "grpc.ssl_target_name_override": "localhost" };
 
 /** A running controller with its agent. */
 export class Deployment {
@@ -89,10 +94,12 @@ export class Deployment {
     this.host = options.host ?? HOST;
     this.#heapMiB = options.heapMiB;
     this.rest = new RestClient(this.gateway, (answer) => this.#rememberTokens(answer));
-    this.console = new ConsoleServiceClient(this.api, credentials.createInsecure());
-    this.inventory = new InventoryServiceClient(this.api, credentials.createInsecure());
-    this.session = new SessionServiceClient(this.api, credentials.createInsecure());
-    this.audit = new AuditServiceClient(this.api, credentials.createInsecure());
+    const { apiAuthority } = options;
+    const channel = apiAuthority === undefined ? credentials.createInsecure() : sslOf(apiAuthority);
+    this.console = new ConsoleServiceClient(this.api, channel, BY_NAME);
+    this.inventory = new InventoryServiceClient(this.api, channel, BY_NAME);
+    this.session = new SessionServiceClient(this.api, channel, BY_NAME);
+    this.audit = new AuditServiceClient(this.api, channel, BY_NAME);
     this.controller = this.#createController(options.controller);
     this.agent =
       options.libvirtUri === undefined
@@ -302,8 +309,12 @@ export class Deployment {
   }
 }
 
+function sslOf(authority: string): ChannelCredentials {
+  return credentials.createSsl(Buffer.from(authority));
+}
+
 // Whole words of the length of a token, and of the hash that is stored of it.
-const TOKEN = /(?<![\w-])(?:sgu_)?[\w-]{43}(?![\w-])/g;
+const TOKEN = /(?<![\w-])(?:sg[uj]_)?[\w-]{43}(?![\w-])/g;
 const URL_TOKEN = /[#?]token=([\w-]+)/g;
 const SHA_256 = /\b[0-9a-f]{64}\b/g;
 
