@@ -8,6 +8,7 @@ import type { Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
+import { NO_CALL_LIMITS } from "./rpc/call-limits.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
@@ -34,7 +35,7 @@ export class ConsoleAuthProgram implements Part {
     const { listen, telemetry_listen: telemetryListen } = config.consoleauth;
     const registry = createRegistry();
     const callers = new LoopbackCallers(config.identity);
-    const handlers = new UnaryHandlers({ callers, log, metrics: createCallMetrics(registry) });
+    const handlers = new UnaryHandlers({ callers, limits: NO_CALL_LIMITS, log, metrics: createCallMetrics(registry) });
     const { store, consoleAuth } = createLocalParts(config);
     const addServices = (server: Server): void => {
       addConsoleAuthService(server, handlers, consoleAuth);

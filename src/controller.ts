@@ -4,6 +4,9 @@
 import type { Server } from "@grpc/grpc-js";
 import { randomBytes } from "node:crypto";
 import { AgentRouter } from "./agents/agent-router.js";
+import { AuditLog } from "./audit/audit-log.js";
+import { LimitRecorder } from "./audit/limit-recorder.js";
+import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import { addAgentStreamService } from "./api/agent-stream-service.js";
 import { addAuditService } from "./api/audit-service.js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
@@ -17,6 +20,7 @@ import { Notifications } from "./db/notifications.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
 import { createGatewayServer } from "./gateway/gateway-server.js";
+import { TrustedProxies } from "./http/trusted-proxies.js";
 import { CONTROLLERS_CHANNEL, INSTANCES_CHANNEL } from "./instances/announcements.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
@@ -26,6 +30,8 @@ import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { formatAddress, requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
+import type { CallLimits } from "./rpc/call-limits.js";
+import { createCallLimits } from "./rpc/call-limits.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
@@ -70,6 +76,7 @@ export class Controller implements Part {
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
   readonly #callers: LoopbackCallers;
+  readonly #limits: CallLimits;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
@@ -91,12 +98,15 @@ export class Controller implements Part {
     const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
     const callers = new LoopbackCallers(config.identity);
-    const calls = { callers, log, metrics };
+    const recorder = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock: systemClock });
+    const limits = this.#createLimits(recorder);
+    const calls = { callers, limits, log, metrics };
     this.#database = database;
     this.#notifications = notifications;
     this.#instances = instances;
     this.#agents = agents;
     this.#callers = callers;
+    this.#limits = limits;
     this.#handlers = new UnaryHandlers(calls);
     this.#streams = new StreamHandlers(calls);
     this.#legacy = createLegacyParts({ config, database, metrics, log });
@@ -110,6 +120,8 @@ export class Controller implements Part {
       agents,
       readiness,
       legacy,
+      limits,
+      recorder,
       log,
       metrics,
     });
@@ -166,6 +178,17 @@ export class Controller implements Part {
       ...this.#gateway(),
       ...entrances,
     ]);
+  }
+
+  #createLimits(recorder: RefusalRecorder): CallLimits {
+    const { limits: settings, proxy } = this.#config;
+    const proxies = new TrustedProxies(proxy.trusted_proxies);
+    return createCallLimits({
+      settings,
+      isBalancer: (address) => proxies.trusts(address),
+      notes: new LimitRecorder(recorder, this.#metrics, systemClock),
+      clock: systemClock,
+    });
   }
 
   #telemetryServer(): TelemetryServer {
@@ -227,6 +250,7 @@ export class Controller implements Part {
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
       callers: this.#callers,
+      limits: this.#limits,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,

@@ -2,8 +2,7 @@
 // What lets browsers at displays, from the sessions in Postgres up to the proxy: the viewers' half of the controller.
 import { createSecureContext } from "node:tls";
 import type { AgentRouter } from "./agents/agent-router.js";
-import { AuditLog } from "./audit/audit-log.js";
-import { RefusalRecorder } from "./audit/refusal-recorder.js";
+import type { RefusalRecorder } from "./audit/refusal-recorder.js";
 import { proxyTlsFiles } from "./config/controller-config.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { BeginSession } from "./console/begin-session.js";
@@ -31,6 +30,7 @@ import { TlsFiles } from "./lib/tls-files.js";
 import type { HttpServer } from "./http/http-server.js";
 import type { Log } from "./lib/log.js";
 import { createProxyServer } from "./proxy/proxy-server.js";
+import type { CallLimits } from "./rpc/call-limits.js";
 import { SpiceViewer } from "./proxy/spice-link.js";
 import { runViewer, VIEWER_WEBSOCKETS } from "./proxy/viewer-socket.js";
 import { ChannelStore } from "./sessions/channel-store.js";
@@ -54,6 +54,8 @@ export interface ViewerPartsOptions {
   readonly agents: AgentRouter;
   readonly readiness: Readiness;
   readonly legacy: LegacyTokens;
+  readonly limits: CallLimits;
+  readonly recorder: RefusalRecorder;
   readonly log: Log;
   readonly metrics: ControllerMetrics;
 }
@@ -75,7 +77,7 @@ const VIEWERS_SHARE = { slots: VIEWER_DB_CONNECTIONS, waiting: MAX_WAITING_VIEWE
 
 /** Constructs them; nothing runs before the lifecycle starts them. */
 export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
-  const { config, controllerId, database, instances, agents, legacy, log, metrics } = options;
+  const { config, controllerId, database, instances, agents, legacy, limits, recorder, log, metrics } = options;
   const clock = systemClock;
   const entrance = new DatabaseShare(database, VIEWERS_SHARE, clock);
   const rules = rulesFrom(config);
@@ -86,7 +88,6 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const endings = new SessionEndings({ sessions, channels, registry, instances, agents, log, clock });
   const idle = new IdleSessions({ endings, database, metrics, log, clock });
   const watches = new SessionWatches({ store: new WatchStore(database), log, metrics, clock });
-  const recorder = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock });
   const refusals = new ViewerRefusals(recorder, metrics);
   const drain = new ViewerDrain(registry, config.proxy.drain_seconds * 1_000);
   const tunnels = new TunnelListener({ listen: requireAddress(config.agents.tunnel_listen), log });
@@ -94,7 +95,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const tokens = new ConsoleTokenStore(entrance);
   const places = new ControllerPlaces({ most: config.sessions.max_per_controller, registry, clock });
   const beginnings = new SessionBeginnings(entrance, rules);
-  const beginning = new BeginSession({ beginnings, places, endings, log });
+  const beginning = new BeginSession({ beginnings, places, endings, limit: limits.sessions, log });
   const shared = { sessions: new SessionStore(entrance, rules), beginning, instances, agents, drain, refusals, log };
   const viewers = new ProvenSessions({
     ...shared,
@@ -184,13 +185,14 @@ interface ProxyUseCases {
 }
 
 function createProxy(
-  { config, readiness, log, metrics }: ViewerPartsOptions,
+  { config, readiness, limits, log, metrics }: ViewerPartsOptions,
   files: TlsFiles | undefined,
   { entrance, ...useCases }: ProxyUseCases,
 ): HttpServer {
   const { proxy, console } = config;
   return createProxyServer({
     ...useCases,
+    redemptions: limits.redemptions,
     compat: console.compat_tokens ? { entrance, web: proxy.web } : undefined,
     listen: requireAddress(proxy.listen),
     tls: files && { files, minVersion: TLS_VERSIONS[console.ssl_minimum_version], ciphers: console.ssl_ciphers },

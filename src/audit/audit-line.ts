@@ -12,6 +12,7 @@ export interface AuditLine {
   readonly client?: string;
   readonly requestId?: string;
   readonly count?: number;
+  readonly limit?: string | undefined;
 }
 
 /** The one line that an audit event leaves in the log of the controller that wrote it. */

@@ -8,6 +8,7 @@ import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
 import type { TlsFileNames } from "../lib/tls-files.js";
 import { readTlsIdentity } from "../lib/tls-files.js";
+import { limitsSchema } from "./limit-settings.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
 import {
@@ -212,6 +213,7 @@ export const controllerSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  limits: limitsSchema.prefault({}),
   displays: z
     .strictObject({
       data_path: dataPath()

@@ -9,6 +9,7 @@ import { GATEWAY_REQUEST_MS, MAX_NAME_LENGTH } from "../lib/limits.js";
 import { isLoopback } from "../lib/listen-address.js";
 import { parseText } from "../lib/validate.js";
 import type { Caller } from "../rpc/caller.js";
+import type { CallLimits } from "../rpc/call-limits.js";
 import type { LoopbackCallers } from "../rpc/loopback-callers.js";
 import { requireSomebody } from "../rpc/loopback-callers.js";
 import type { RequestContext } from "../rpc/request-context.js";
@@ -25,6 +26,7 @@ export interface NovaCall {
 export interface NovaCallsOptions {
   readonly requests: HttpRequests;
   readonly callers: LoopbackCallers;
+  readonly limits: Pick<CallLimits, "address" | "caller">;
   /** Whether this controller is stopping. */
   readonly draining: () => boolean;
 }
@@ -46,7 +48,9 @@ export class NovaCalls {
     if (this.#options.draining()) throw draining();
     const known = this.#options.requests.of(request.raw);
     void reply.headers(VARY_HEADERS);
+    this.#options.limits.address.take(known);
     const caller = this.#identify(request, known);
+    this.#options.limits.caller.take({ ...known, caller });
     const version = requestedVersion(request.headers);
     void reply.headers(versionHeaders(version));
     requireOwnProject(request, caller);

@@ -224,6 +224,21 @@ export const MAX_PENDING_REFUSALS = 100;
 export const REFUSALS_PER_SECOND = 10;
 export const MAX_CHANNELS_SHOWN = 100;
 
+// Rates (how many, is in the settings).
+/** Keys, such as addresses, that one limit remembers: some 5 MiB. */
+export const MAX_LIMITED_KEYS = 50_000;
+/** Keys that are looked at before a new one is remembered: those that need not be are forgotten. */
+export const LOOKS_FOR_ROOM = 8;
+/** How often it is noted that one caller or address is at one limit; everything is counted. */
+export const LIMIT_NOTE_INTERVAL_MS = 60_000;
+/** How long the answer to bad credentials is held back, once an address has shown many. */
+export const SLOW_ANSWER_MS = 1_000;
+/** Answers that are held back at the same time, and those of one address among them; more get LIMITED at once. */
+export const MAX_SLOW_ANSWERS = 1_000;
+export const MAX_SLOW_ANSWERS_PER_ADDRESS = 16;
+/** A message of an agent counts as one more for each of these bytes. */
+export const AGENT_MESSAGE_UNIT_BYTES = 4 * 1024;
+
 // Watches.
 /** Calls that watch sessions, and as many that watch instances. */
 export const MAX_WATCHERS = 256;

@@ -85,7 +85,9 @@ export class StreamHandlers implements Part {
     context: RequestContext,
   ): Promise<void> {
     if (this.#draining) throw draining();
+    this.#options.limits.address.take(context);
     requireSomebody(context.caller);
+    this.#options.limits.caller.take(context);
     const request: Request | MalformedMessage = call.request;
     if (request instanceof MalformedMessage) throw request.error;
     for await (const message of method(request, context)) {

@@ -78,7 +78,9 @@ export class UnaryHandlers implements Part {
     context: RequestContext,
   ): Promise<Response> {
     if (this.#draining) throw draining();
+    this.#options.limits.address.take(context);
     requireSomebody(context.caller);
+    this.#options.limits.caller.take(context);
     if (request instanceof MalformedMessage) throw request.error;
     this.#running += 1;
     try {

@@ -21,6 +21,7 @@ import { systemClock } from "../../src/lib/clock.js";
 import { ServiceError } from "../../src/lib/service-error.js";
 import type { Closing } from "../../src/sessions/session.js";
 import { ControllerPlaces } from "../../src/sessions/controller-places.js";
+import { NO_CALL_LIMITS } from "../../src/rpc/call-limits.js";
 import { ChannelStore } from "../../src/sessions/channel-store.js";
 import { SessionRegistry } from "../../src/sessions/session-registry.js";
 import { SessionStore } from "../../src/sessions/session-store.js";
@@ -138,7 +139,7 @@ export class ViewerParts {
     };
     const places = new ControllerPlaces({ most: maxPerController, registry, clock });
     const beginnings = new SessionBeginnings(database, rules);
-    const beginning = new BeginSession({ beginnings, places, endings, log });
+    const beginning = new BeginSession({ beginnings, places, endings, limit: NO_CALL_LIMITS.sessions, log });
     const shared = { tokens, legacy, sessions, beginning, instances, agents, drain, refusals };
     this.redeeming = new RedeemConsoleToken(shared);
     this.viewers = new ProvenSessions({

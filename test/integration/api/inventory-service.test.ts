@@ -15,6 +15,7 @@ import { InstanceAccess } from "../../../src/console/instance-access.js";
 import { ManageInventory } from "../../../src/console/manage-inventory.js";
 import type { InstanceRegistry } from "../../../src/instances/instance-registry.js";
 import { silentLog } from "../../../src/lib/log.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import type { Caller } from "../../../src/rpc/caller.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
@@ -98,7 +99,7 @@ describe("WatchInstances", () => {
     const { database } = db;
     const log = silentLog;
     const callers = new LoopbackCallers({ trust_loopback: true, loopback_caller: caller });
-    const calls = { callers, log, metrics: createControllerMetrics(createRegistry()) };
+    const calls = { callers, limits: NO_CALL_LIMITS, log, metrics: createControllerMetrics(createRegistry()) };
     const handlers = new UnaryHandlers(calls);
     streams = new StreamHandlers(calls);
     const access = new InstanceAccess({ instances: registry, audit: new AuditLog(database), database, log });

@@ -21,6 +21,7 @@ import { ListAuditEvents } from "../../../src/console/list-audit-events.js";
 import { ManageSessions } from "../../../src/console/manage-sessions.js";
 import type { OpenedSession } from "../../../src/console/viewer.js";
 import { silentLog } from "../../../src/lib/log.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import type { Caller } from "../../../src/rpc/caller.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
@@ -89,8 +90,8 @@ class Api {
     const log = silentLog;
     const metrics = createControllerMetrics(createRegistry());
     const callers = new LoopbackCallers({ trust_loopback: true, loopback_caller: caller });
-    const handlers = new UnaryHandlers({ callers, log, metrics });
-    this.streams = new StreamHandlers({ callers, log, metrics });
+    const handlers = new UnaryHandlers({ callers, limits: NO_CALL_LIMITS, log, metrics });
+    this.streams = new StreamHandlers({ callers, limits: NO_CALL_LIMITS, log, metrics });
     this.watches = new SessionWatches({ store: new WatchStore(database), log, metrics });
     const access = new InstanceAccess({ instances: parts.instances, audit: new AuditLog(database), database, log });
     const { sessions, endings } = parts;

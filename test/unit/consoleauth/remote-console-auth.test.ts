@@ -13,6 +13,7 @@ import { LEGACY_CALL_MS } from "../../../src/lib/limits.js";
 import { listen, portOf } from "../../../src/lib/listen.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import type { Role } from "../../../src/rpc/caller.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
@@ -45,7 +46,12 @@ describe("RemoteConsoleAuth", () => {
       },
     };
     const callers = new LoopbackCallers({ trust_loopback: true, loopback_caller: caller });
-    const handlers = new UnaryHandlers({ callers, log: silentLog, metrics: createCallMetrics(createRegistry()) });
+    const handlers = new UnaryHandlers({
+      callers,
+      limits: NO_CALL_LIMITS,
+      log: silentLog,
+      metrics: createCallMetrics(createRegistry()),
+    });
     const local = new LocalConsoleAuth({ store, ttlSeconds: 600 });
     const addServices = (grpc: Parameters<typeof addConsoleAuthService>[0]): void =>
       addConsoleAuthService(grpc, handlers, local);

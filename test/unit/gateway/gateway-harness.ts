@@ -9,6 +9,7 @@ import type { Page, PageRequest } from "../../../src/db/page-token.js";
 import type { GatewayServerOptions } from "../../../src/gateway/gateway-server.js";
 import { createGatewayServer } from "../../../src/gateway/gateway-server.js";
 import type { Instance, InstanceFilters } from "../../../src/instances/instance.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -79,6 +80,7 @@ export class GatewayUnderTest {
       inventory: this.useCases.inventory,
       listen: { host: "127.0.0.1", port: 0 },
       callers: new LoopbackCallers({ trust_loopback: true, loopback_caller: CALLER }),
+      limits: NO_CALL_LIMITS,
       trustedProxies: [],
       log: this.fake.log,
       metrics: createControllerMetrics(this.registry),

@@ -6,6 +6,7 @@ import type { WatchSessionsResponse } from "../../../proto/gen/spicegate/session
 import { SessionServiceClient, SessionServiceService } from "../../../proto/gen/spicegate/session/v1/session.js";
 import { WATCHER_READS_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import type { Caller } from "../../../src/rpc/caller.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
@@ -36,6 +37,7 @@ describe("StreamHandlers", () => {
     identity = { trust_loopback: true, loopback_caller: caller };
     const options = {
       callers: new LoopbackCallers(identity),
+      limits: NO_CALL_LIMITS,
       log: fake.log,
       metrics: createControllerMetrics(createRegistry()),
     };

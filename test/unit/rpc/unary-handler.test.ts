@@ -6,6 +6,7 @@ import type { LookupConsoleTokenResponse } from "../../../proto/gen/spicegate/co
 import { ConsoleServiceClient, ConsoleServiceService } from "../../../proto/gen/spicegate/console/v1/console.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
@@ -33,6 +34,7 @@ describe("UnaryHandlers", () => {
   };
   const handlers = new UnaryHandlers({
     callers: new LoopbackCallers(identity),
+    limits: NO_CALL_LIMITS,
     log: silentLog,
     metrics: createControllerMetrics(registry),
   });
