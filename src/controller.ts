@@ -13,6 +13,8 @@ import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-se
 import { addConsoleService } from "./api/console-service.js";
 import { addInventoryService } from "./api/inventory-service.js";
 import { addSessionService } from "./api/session-service.js";
+import type { CallerParts } from "./caller-parts.js";
+import { createCallerParts } from "./caller-parts.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import type { LegacyParts } from "./consoleauth/legacy-parts.js";
 import { createLegacyParts } from "./consoleauth/legacy-parts.js";
@@ -24,6 +26,7 @@ import { TrustedProxies } from "./http/trusted-proxies.js";
 import { CONTROLLERS_CHANNEL, INSTANCES_CHANNEL } from "./instances/announcements.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
+import { purgeExpiredUserTokens, USER_TOKENS_CHANNEL } from "./identity/user-token-store.js";
 import { systemClock } from "./lib/clock.js";
 import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
@@ -33,7 +36,6 @@ import type { Log } from "./lib/log.js";
 import type { CallLimits } from "./rpc/call-limits.js";
 import { createCallLimits } from "./rpc/call-limits.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
-import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
@@ -75,8 +77,9 @@ export class Controller implements Part {
   readonly #agentServer: GrpcServer;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
-  readonly #callers: LoopbackCallers;
   readonly #limits: CallLimits;
+  readonly #limitNotes: RefusalRecorder;
+  readonly #callers: CallerParts;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
@@ -93,14 +96,21 @@ export class Controller implements Part {
     const readiness = this.#readiness;
     const database = new Database({ ...config.database, log });
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
-    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL];
+    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL, USER_TOKENS_CHANNEL];
     const notifications = new Notifications({ ...config.database, channels, log });
     const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
-    const callers = new LoopbackCallers(config.identity);
-    const recorder = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock: systemClock });
-    const limits = this.#createLimits(recorder);
-    const calls = { callers, limits, log, metrics };
+    // Of their own: a crowd of viewers that are refused leaves no flood unnoted.
+    this.#limitNotes = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock: systemClock });
+    const notes = new LimitRecorder(this.#limitNotes, metrics, systemClock);
+    const limits = createCallLimits({
+      settings: config.limits,
+      isBalancer: balancersIn(config),
+      notes,
+      clock: systemClock,
+    });
+    const callers = createCallerParts({ config, database, notifications, limits, log, metrics });
+    const calls = { callers: callers.grpc, log, metrics };
     this.#database = database;
     this.#notifications = notifications;
     this.#instances = instances;
@@ -121,7 +131,6 @@ export class Controller implements Part {
       readiness,
       legacy,
       limits,
-      recorder,
       log,
       metrics,
     });
@@ -157,6 +166,7 @@ export class Controller implements Part {
     const { records, entrances, endings } = this.#viewers;
     const tasks = [
       { name: "expired tokens", run: purgeExpiredTokens },
+      { name: "expired user tokens", run: purgeExpiredUserTokens },
       ...instances.sweepTasks(),
       ...endings.sweepTasks(),
     ];
@@ -164,10 +174,12 @@ export class Controller implements Part {
       { name: "telemetry", part: this.#telemetryServer() },
       { name: "database", part: database },
       { name: "notifications", part: this.#notifications },
+      ...this.#callers.parts,
       { name: "instances", part: instances },
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
       ...this.#legacy.parts,
       ...records,
+      { name: "refusals by limits", part: this.#limitNotes },
       { name: "observer", part: this.#observer() },
       { name: "agent server", part: this.#agentServer },
       { name: "presence", part: this.#presence },
@@ -178,17 +190,6 @@ export class Controller implements Part {
       ...this.#gateway(),
       ...entrances,
     ]);
-  }
-
-  #createLimits(recorder: RefusalRecorder): CallLimits {
-    const { limits: settings, proxy } = this.#config;
-    const proxies = new TrustedProxies(proxy.trusted_proxies);
-    return createCallLimits({
-      settings,
-      isBalancer: (address) => proxies.trusts(address),
-      notes: new LimitRecorder(recorder, this.#metrics, systemClock),
-      clock: systemClock,
-    });
   }
 
   #telemetryServer(): TelemetryServer {
@@ -206,6 +207,8 @@ export class Controller implements Part {
       log: this.#log,
       metrics: this.#metrics,
       clock: systemClock,
+      connections: this.#limits.agentConnections,
+      messagesPerSecond: this.#config.limits.agent_messages,
     };
     const addServices = (server: Server): void => addAgentStreamService(server, options);
     return new GrpcServer({
@@ -249,8 +252,7 @@ export class Controller implements Part {
     const part = createGatewayServer({
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
-      callers: this.#callers,
-      limits: this.#limits,
+      callers: this.#callers.rest,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,
@@ -294,4 +296,10 @@ export class Controller implements Part {
     this.#published.announce(ready);
     this.#log.info({ ready, conditions: this.#readiness.conditions() }, ready ? "ready" : "not ready");
   }
+}
+
+/** Behind them anybody may be. */
+function balancersIn({ proxy }: ControllerConfig): (address: string) => boolean {
+  const proxies = new TrustedProxies(proxy.trusted_proxies);
+  return (address) => proxies.trusts(address);
 }

@@ -2,7 +2,8 @@
 // What lets browsers at displays, from the sessions in Postgres up to the proxy: the viewers' half of the controller.
 import { createSecureContext } from "node:tls";
 import type { AgentRouter } from "./agents/agent-router.js";
-import type { RefusalRecorder } from "./audit/refusal-recorder.js";
+import { AuditLog } from "./audit/audit-log.js";
+import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import { proxyTlsFiles } from "./config/controller-config.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { BeginSession } from "./console/begin-session.js";
@@ -55,7 +56,6 @@ export interface ViewerPartsOptions {
   readonly readiness: Readiness;
   readonly legacy: LegacyTokens;
   readonly limits: CallLimits;
-  readonly recorder: RefusalRecorder;
   readonly log: Log;
   readonly metrics: ControllerMetrics;
 }
@@ -77,7 +77,7 @@ const VIEWERS_SHARE = { slots: VIEWER_DB_CONNECTIONS, waiting: MAX_WAITING_VIEWE
 
 /** Constructs them; nothing runs before the lifecycle starts them. */
 export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
-  const { config, controllerId, database, instances, agents, legacy, limits, recorder, log, metrics } = options;
+  const { config, controllerId, database, instances, agents, legacy, limits, log, metrics } = options;
   const clock = systemClock;
   const entrance = new DatabaseShare(database, VIEWERS_SHARE, clock);
   const rules = rulesFrom(config);
@@ -88,6 +88,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const endings = new SessionEndings({ sessions, channels, registry, instances, agents, log, clock });
   const idle = new IdleSessions({ endings, database, metrics, log, clock });
   const watches = new SessionWatches({ store: new WatchStore(database), log, metrics, clock });
+  const recorder = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock });
   const refusals = new ViewerRefusals(recorder, metrics);
   const drain = new ViewerDrain(registry, config.proxy.drain_seconds * 1_000);
   const tunnels = new TunnelListener({ listen: requireAddress(config.agents.tunnel_listen), log });

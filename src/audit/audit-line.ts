@@ -9,10 +9,13 @@ export interface AuditLine {
   readonly instance?: string | undefined;
   readonly session?: string | undefined;
   readonly channel?: string;
+  readonly host?: string;
   readonly client?: string;
   readonly requestId?: string;
   readonly count?: number;
   readonly limit?: string | undefined;
+  readonly tokenId?: string;
+  readonly target?: string;
 }
 
 /** The one line that an audit event leaves in the log of the controller that wrote it. */

@@ -7,19 +7,17 @@ import { GATEWAY_REQUEST_MS, MAX_GATEWAY_BODY_BYTES } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
-import type { LoopbackCallers } from "../rpc/loopback-callers.js";
+import type { Callers } from "../rpc/callers.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { GatewayRoutesOptions } from "./gateway-routes.js";
 import { gatewayRoutes } from "./gateway-routes.js";
-import type { NovaCallsOptions } from "./nova-calls.js";
 import { NovaCalls } from "./nova-calls.js";
 import { faultBody } from "./nova-fault.js";
 
 /** What the gateway is made from. */
 export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls" | "requests"> {
   readonly listen: Address;
-  readonly callers: LoopbackCallers;
-  readonly limits: NovaCallsOptions["limits"];
+  readonly callers: Pick<Callers, "admit">;
   /** The setting proxy.trusted_proxies. */
   readonly trustedProxies: readonly string[];
   readonly log: Log;
@@ -38,11 +36,11 @@ const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosnif
 
 /** Makes the server for clients of Nova. Stop refuses what is new with DRAINING and lets requests that run finish: it always ends. */
 export function createGatewayServer(options: GatewayServerOptions): HttpServer {
-  const { listen, callers, limits, trustedProxies, log, metrics, requestMs, ...useCases } = options;
+  const { listen, callers, trustedProxies, log, metrics, requestMs, ...useCases } = options;
   const proxies = new TrustedProxies(trustedProxies);
   const seconds = metrics.gatewaySeconds;
   const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: false, log, seconds });
-  const calls = new NovaCalls({ requests, callers, limits, draining: () => server.stopping });
+  const calls = new NovaCalls({ requests, callers, draining: () => server.stopping });
   const server: HttpServer = new HttpServer({
     name: "gateway",
     listen,

@@ -5,7 +5,7 @@ import type { Clock } from "../lib/clock.js";
 import { pause } from "../lib/deadline.js";
 import { MAX_SLOW_ANSWERS, MAX_SLOW_ANSWERS_PER_ADDRESS, SLOW_ANSWER_MS } from "../lib/limits.js";
 import type { ErrorReason } from "../lib/service-error.js";
-import { reasonOf } from "../lib/service-error.js";
+import { reasonOf, ServiceError } from "../lib/service-error.js";
 import type { Asker, Limit } from "./limit.js";
 
 /** What is refused because of what was shown, and nothing else. */
@@ -46,10 +46,20 @@ export class FailedAttempts {
   }
 
   /**
+   * For who knows the good ones without asking: the attempt's own signal, or where so many have failed that nobody is to be
+   * asked, one that has aborted with LIMITED.
+   */
+  signalFor(attempt: Attempt): AbortSignal {
+    const refusal = this.#limit.refusal(attempt);
+    return refusal ? AbortSignal.abort(refusal) : attempt.signal;
+  }
+
+  /**
    * Counts an error that bad credentials have caused, and holds the answer back where there were many. Throws LIMITED
    * where too many are held back already; any other error is none of its business.
    */
   async failed(error: unknown, attempt: Attempt): Promise<void> {
+    if (error instanceof ServiceError && error.metadata["limit"] === this.#limit.name) this.#limit.note(attempt);
     if (!IN_VAIN.includes(reasonOf(error))) return;
     this.#limit.take(attempt);
     const key = this.#limit.keyOfBusy(attempt);

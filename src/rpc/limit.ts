@@ -41,6 +41,11 @@ export class Limit {
     this.#rates = new RateLimit(options.rate, options.clock);
   }
 
+  /** Of its setting. */
+  get name(): string {
+    return this.#options.name;
+  }
+
   /** Counts one; throws LIMITED, and counts none, where there were too many. */
   take(asker: Asker): void {
     const key = this.#options.keyOf(asker);
@@ -50,9 +55,10 @@ export class Limit {
 
   /** Throws what `take` would, and counts none. */
   require(asker: Asker): void {
-    const key = this.#options.keyOf(asker);
-    const waitMs = key === undefined ? 0 : this.#rates.wait(key);
-    if (waitMs > 0) this.refuse(asker, waitMs);
+    const refusal = this.refusal(asker);
+    if (!refusal) return;
+    this.note(asker);
+    throw refusal;
   }
 
   /** What the asker counts by where it has taken more than half of what it may at once, else undefined. */
@@ -61,12 +67,29 @@ export class Limit {
     return key !== undefined && this.#rates.taken(key) > BUSY ? key : undefined;
   }
 
+  /** The error of `require`, for whoever may yet need it: it has not been noted. */
+  refusal(asker: Asker): ServiceError | undefined {
+    const key = this.#options.keyOf(asker);
+    const waitMs = key === undefined ? 0 : this.#rates.wait(key);
+    return waitMs > 0 ? this.#limited(waitMs) : undefined;
+  }
+
   /** Throws LIMITED, and has it noted. */
   refuse(asker: Asker, retryMs: number): never {
-    const { name, what, keyOf, notes } = this.#options;
+    this.note(asker);
+    throw this.#limited(retryMs);
+  }
+
+  /** Has it noted that the asker was refused. */
+  note(asker: Asker): void {
+    const { name, keyOf, notes } = this.#options;
     notes.note(name, keyOf(asker) ?? "", asker);
+  }
+
+  #limited(retryMs: number): ServiceError {
+    const { name, what } = this.#options;
     const message = `too many ${what}; try again in ${Math.ceil(retryMs / 1_000)} s`;
-    throw new ServiceError("LIMITED", message, { metadata: { limit: name }, retryMs, noted: true });
+    return new ServiceError("LIMITED", message, { metadata: { limit: name }, retryMs, noted: true });
   }
 }
 

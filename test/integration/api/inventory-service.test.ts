@@ -15,14 +15,13 @@ import { InstanceAccess } from "../../../src/console/instance-access.js";
 import { ManageInventory } from "../../../src/console/manage-inventory.js";
 import type { InstanceRegistry } from "../../../src/instances/instance-registry.js";
 import { silentLog } from "../../../src/lib/log.js";
-import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import type { Caller } from "../../../src/rpc/caller.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
+import { callersAre } from "../../harness/callers.js";
 import { errorDetails } from "../../harness/grpc-client.js";
 import { ACTOR, domainOf, registrationOf, registryOn, TestAgent, uuidOf } from "../../harness/inventory.js";
 import { TestDatabase } from "../../harness/test-database.js";
@@ -98,8 +97,8 @@ describe("WatchInstances", () => {
   async function serve(caller: Caller): Promise<void> {
     const { database } = db;
     const log = silentLog;
-    const callers = new LoopbackCallers({ trust_loopback: true, loopback_caller: caller });
-    const calls = { callers, limits: NO_CALL_LIMITS, log, metrics: createControllerMetrics(createRegistry()) };
+    const callers = callersAre(caller);
+    const calls = { callers, log, metrics: createControllerMetrics(createRegistry()) };
     const handlers = new UnaryHandlers(calls);
     streams = new StreamHandlers(calls);
     const access = new InstanceAccess({ instances: registry, audit: new AuditLog(database), database, log });

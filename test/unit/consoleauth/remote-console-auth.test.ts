@@ -13,13 +13,12 @@ import { LEGACY_CALL_MS } from "../../../src/lib/limits.js";
 import { listen, portOf } from "../../../src/lib/listen.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
-import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import type { Role } from "../../../src/rpc/caller.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createCallMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
+import { callersAre } from "../../harness/callers.js";
 import { callUnary } from "../../harness/grpc-client.js";
 import { uuidOf } from "../../harness/inventory.js";
 import { hashNamed, legacyConsole } from "../../harness/legacy-consoles.js";
@@ -45,13 +44,8 @@ describe("RemoteConsoleAuth", () => {
         return roles;
       },
     };
-    const callers = new LoopbackCallers({ trust_loopback: true, loopback_caller: caller });
-    const handlers = new UnaryHandlers({
-      callers,
-      limits: NO_CALL_LIMITS,
-      log: silentLog,
-      metrics: createCallMetrics(createRegistry()),
-    });
+    const callers = callersAre(caller);
+    const handlers = new UnaryHandlers({ callers, log: silentLog, metrics: createCallMetrics(createRegistry()) });
     const local = new LocalConsoleAuth({ store, ttlSeconds: 600 });
     const addServices = (grpc: Parameters<typeof addConsoleAuthService>[0]): void =>
       addConsoleAuthService(grpc, handlers, local);
