@@ -32,6 +32,8 @@ import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { formatAddress, requireAddress } from "./lib/listen-address.js";
+import type { ListenerTls } from "./lib/listener-tls.js";
+import { listenerTls } from "./lib/listener-tls.js";
 import type { Log } from "./lib/log.js";
 import type { CallLimits } from "./rpc/call-limits.js";
 import { createCallLimits } from "./rpc/call-limits.js";
@@ -83,6 +85,8 @@ export class Controller implements Part {
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
+  readonly #agentTls: ListenerTls;
+  readonly #agentRefusals: RefusalRecorder;
   readonly #viewers: ViewerParts;
   readonly #useCases: UseCases;
   readonly #lifecycle: Lifecycle;
@@ -122,6 +126,9 @@ export class Controller implements Part {
     this.#legacy = createLegacyParts({ config, database, metrics, log });
     const { tokens: legacy, served } = this.#legacy;
     this.#published = new PublishedServices(served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES);
+    this.#agentTls = this.#tlsOf("agents");
+    // Of their own: a crowd of viewers that are refused leaves no agent unnoted.
+    this.#agentRefusals = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock: systemClock });
     this.#viewers = createViewerParts({
       config,
       controllerId,
@@ -131,6 +138,7 @@ export class Controller implements Part {
       readiness,
       legacy,
       limits,
+      agentTls: this.#agentTls,
       log,
       metrics,
     });
@@ -171,7 +179,7 @@ export class Controller implements Part {
       ...endings.sweepTasks(),
     ];
     return new Lifecycle(log, [
-      { name: "telemetry", part: this.#telemetryServer() },
+      ...this.#telemetry(),
       { name: "database", part: database },
       { name: "notifications", part: this.#notifications },
       ...this.#callers.parts,
@@ -181,10 +189,12 @@ export class Controller implements Part {
       ...records,
       { name: "refusals by limits", part: this.#limitNotes },
       { name: "observer", part: this.#observer() },
+      { name: "refusals of agents", part: this.#agentRefusals },
+      ...this.#agentTls.parts,
       { name: "agent server", part: this.#agentServer },
       { name: "presence", part: this.#presence },
       { name: "agents", part: this.#agents },
-      { name: "api server", part: this.#apiServer() },
+      ...this.#api(),
       { name: "watching calls", part: this.#streams },
       { name: "calls", part: this.#handlers },
       ...this.#gateway(),
@@ -192,9 +202,16 @@ export class Controller implements Part {
     ]);
   }
 
-  #telemetryServer(): TelemetryServer {
+  /** The TLS of a listener by its section of the settings. */
+  #tlsOf(section: "api" | "agents" | "gateway" | "telemetry"): ListenerTls {
+    return listenerTls(section, this.#config[section], { metrics: this.#metrics, log: this.#log });
+  }
+
+  #telemetry(): NamedPart[] {
+    const { tls, parts } = this.#tlsOf("telemetry");
     const listen = requireAddress(this.#config.telemetry.listen);
-    return new TelemetryServer({ listen, registry: this.#registry, readiness: this.#readiness, log: this.#log });
+    const shown = { registry: this.#registry, readiness: this.#readiness };
+    return [...parts, { name: "telemetry", part: new TelemetryServer({ ...shown, listen, tls, log: this.#log }) }];
   }
 
   #createAgentServer(): GrpcServer {
@@ -204,6 +221,8 @@ export class Controller implements Part {
       peers: () => this.#presence.peers(),
       instances: this.#instances,
       databaseUp: () => this.#database.isReady(),
+      hostsProven: this.#agentTls.tls !== undefined,
+      refusals: this.#agentRefusals,
       log: this.#log,
       metrics: this.#metrics,
       clock: systemClock,
@@ -214,6 +233,7 @@ export class Controller implements Part {
     return new GrpcServer({
       name: "agents",
       listen: requireAddress(this.#config.agents.listen),
+      tls: this.#agentTls.tls,
       addServices,
       log: this.#log,
     });
@@ -232,32 +252,32 @@ export class Controller implements Part {
     });
   }
 
-  #apiServer(): GrpcServer {
+  #api(): NamedPart[] {
+    const { tls, parts } = this.#tlsOf("api");
     const addServices = (server: Server): void => {
       this.#addUseCases(server);
       this.#published.addToServer(server);
     };
-    return new GrpcServer({
-      name: "api",
-      listen: requireAddress(this.#config.api.listen),
-      addServices,
-      log: this.#log,
-    });
+    const listen = requireAddress(this.#config.api.listen);
+    const part = new GrpcServer({ name: "api", listen, tls, addServices, log: this.#log });
+    return [...parts, { name: "api server", part }];
   }
 
   /** REST, where it is asked for. */
   #gateway(): NamedPart[] {
     const { gateway, proxy } = this.#config;
     if (gateway.listen === undefined) return [];
+    const { tls, parts } = this.#tlsOf("gateway");
     const part = createGatewayServer({
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
       callers: this.#callers.rest,
+      tls,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,
     });
-    return [{ name: "gateway", part }];
+    return [...parts, { name: "gateway", part }];
   }
 
   #addUseCases(server: Server): void {

@@ -6,15 +6,18 @@ import type { ConnectRequest } from "../../proto/gen/spicegate/agent/v1/agent.js
 import { ConnectResponse, RefusalReason } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import { AgentLink } from "../agents/agent-link.js";
 import type { AgentRouter } from "../agents/agent-router.js";
+import type { RefusalRecorder } from "../audit/refusal-recorder.js";
 import type { Peer } from "../instances/controller-presence.js";
 import type { HostHello, HostStream } from "../instances/host.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import type { Clock } from "../lib/clock.js";
 import { HELLO_MS } from "../lib/limits.js";
+import { parseAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
 import { StreamWriter } from "../lib/stream-writer.js";
 import { MalformedMessage } from "../rpc/malformed-message.js";
+import { peerCertificateOf } from "../rpc/peer-certificate.js";
 import { statusFromError } from "../rpc/status-from-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import { hostHelloFrom, hypervisorReportFrom } from "./agent-messages.js";
@@ -34,6 +37,9 @@ export interface AgentStreamOptions {
   readonly instances: AgentReportsOptions["instances"] & Pick<InstanceRegistry, "welcomeHost" | "hostDisconnected">;
   /** Whether a report could be stored now. */
   readonly databaseUp: () => boolean;
+  /** Whether agents have to prove the host that they speak for: where the listener has TLS. */
+  readonly hostsProven: boolean;
+  readonly refusals: Pick<RefusalRecorder, "record">;
   readonly log: Log;
   readonly metrics: ControllerMetrics;
   readonly clock: Clock;
@@ -109,8 +115,22 @@ export class AgentStream {
     } catch (error) {
       return this.#refuse(RefusalReason.REFUSAL_REASON_INVALID_HELLO, error instanceof Error ? error.message : "");
     }
+    if (!this.#speaksFor(hello.host)) return this.#refuseHost(hello.host);
     this.#state = { name: "welcoming" };
     this.#welcome(hello).catch((error: unknown) => this.#refuseFor(error));
+  }
+
+  #speaksFor(host: string): boolean {
+    return !this.#options.hostsProven || peerCertificateOf(this.#call)?.hosts.includes(host) === true;
+  }
+
+  #refuseHost(host: string): void {
+    const subject = peerCertificateOf(this.#call)?.hosts.join(", ") ?? "";
+    const clientAddress = parseAddress(this.#call.getPeer())?.host ?? "";
+    const actor = { subject, projectId: "", requestId: "", clientAddress };
+    this.#options.refusals.record({ actor, reason: "HOST_MISMATCH", host });
+    const text = `the certificate is for ${subject || "no host"}, not for ${host}: agent.host and the name in agent.cert must be the same`;
+    this.#refuse(RefusalReason.REFUSAL_REASON_HOST_MISMATCH, text);
   }
 
   #receiveNext(message: ConnectRequest["message"], { link, reports }: State & { name: "open" }): void {
@@ -240,5 +260,6 @@ const REFUSAL_NAMES: Record<RefusalReason, string> = {
   [RefusalReason.REFUSAL_REASON_INVALID_HELLO]: "invalid_hello",
   [RefusalReason.REFUSAL_REASON_DRAINING]: "draining",
   [RefusalReason.REFUSAL_REASON_DATABASE_UNAVAILABLE]: "database_unavailable",
+  [RefusalReason.REFUSAL_REASON_HOST_MISMATCH]: "host_mismatch",
   [RefusalReason.UNRECOGNIZED]: "unknown",
 };

@@ -77,10 +77,12 @@ export function insertAudit(row: AuditExpressions, source = ""): string {
     ${source}`;
 }
 
-/** Something that was refused. */
+/** Something that was refused: a caller, by a reason of the API, or an agent, by one of its protocol. */
 export interface Refusal {
   readonly actor: AuditActor;
-  readonly reason: ErrorReason;
+  readonly reason: ErrorReason | "HOST_MISMATCH";
+  /** The host that an agent claims to be of. */
+  readonly host?: string | undefined;
   readonly instanceUuid?: string | undefined;
   readonly consoleType?: string | undefined;
   readonly sessionId?: string | undefined;
@@ -95,6 +97,7 @@ const REFUSED = insertAudit({
   instanceUuid: "$6::uuid",
   consoleType: "$7::text",
   sessionId: "$8::text",
+  host: "$9::text",
 });
 
 /** Records what has no statement of its own. */
@@ -107,8 +110,9 @@ export class AuditLog {
 
   /** Throws DATABASE_UNAVAILABLE where the row could not be written. */
   async recordRefusal(refusal: Refusal): Promise<void> {
-    const { actor, reason, instanceUuid, consoleType, sessionId } = refusal;
-    const values = [...actorValues(actor), reason, instanceUuid ?? null, consoleType ?? null, sessionId ?? null];
+    const { actor, reason, instanceUuid, consoleType, sessionId, host } = refusal;
+    const optional = [instanceUuid, consoleType, sessionId, host].map((value) => value ?? null);
+    const values = [...actorValues(actor), reason, ...optional];
     await this.#database.query({ name: "audit-refused", text: REFUSED, values });
   }
 }

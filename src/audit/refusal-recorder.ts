@@ -16,7 +16,7 @@ export interface RefusalRecorderOptions {
 }
 
 /**
- * Notes what viewers were refused, in the log and in the audit. Anybody can be refused as often as he likes, so only so
+ * Notes what viewers and agents were refused, in the log and in the audit. Anybody can be refused as often as he likes, so only so
  * many a second are noted, nobody waits for it, and while the database is away they are dropped.
  */
 export class RefusalRecorder implements Part {
@@ -44,10 +44,10 @@ export class RefusalRecorder implements Part {
   /** Notes a refusal in the background; drops it where there are too many. */
   record(refusal: Refusal): void {
     if (!this.#isWithinRate()) return;
-    const { actor, reason, instanceUuid, sessionId, limit } = refusal;
+    const { actor, reason, instanceUuid, sessionId, limit, host } = refusal;
     const { subject, clientAddress, requestId } = actor;
     const who = { subject, client: clientAddress, requestId };
-    logAudit(this.#options.log, "refused", { reason, ...who, instance: instanceUuid, session: sessionId, limit });
+    logAudit(this.#options.log, "refused", { reason, ...who, instance: instanceUuid, session: sessionId, limit, host });
     if (!this.#options.database.isReady() || this.#pending.length >= MAX_PENDING_REFUSALS) return;
     this.#pending.push(refusal);
     this.#writing ??= this.#writeAll();

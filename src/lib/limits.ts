@@ -202,14 +202,16 @@ export const TLS_FILES_READ_MS = 5_000;
 export const TLS_HANDSHAKE_MS = 5_000;
 /** Under way at the same time, for each listener. */
 export const MAX_TLS_HANDSHAKES = 1_000;
+/** That one side believes at a time: the one in use, and the one before or after it. */
+export const MAX_AUTHORITIES = 2;
+/** Connections that were not let in are logged so often; strangers can make any number. */
+export const TLS_FAILURE_LINES_PER_SECOND = 10;
 
 // Hosts that join.
 export const MIN_JOIN_TOKEN_TTL_S = 60;
 export const DEFAULT_JOIN_TOKEN_TTL_S = 3_600;
 export const MAX_JOIN_TOKEN_TTL_S = 7 * 86_400;
 export const MAX_CERTIFICATE_DAYS = 90;
-/** Believed at a time: one, or two while one takes the place of the other. */
-export const MAX_AUTHORITIES = 2;
 /** Clocks of hosts may be behind by so much. */
 export const CERTIFICATE_BACKDATED_MS = 5 * 60_000;
 /** A certificate, or a request for one. */

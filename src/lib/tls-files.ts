@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The certificate and key of a listener, read again whenever their files change. They are looked at once a second: unlike
-// a notification, that sees every way to replace a file, also the link that Kubernetes swaps for a whole folder.
+// The certificate and key of one end of connections, and the authorities by which it judges the other, read again
+// whenever their files change. They are looked at once a second: unlike a notification, that sees every way to replace a
+// file, also the link that Kubernetes swaps for a whole folder.
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import type { Counter, Gauge } from "prom-client";
+import { requireAuthorities } from "./authorities.js";
 import type { Clock } from "./clock.js";
 import { pause, waitAtMost } from "./deadline.js";
 import type { Part } from "./lifecycle.js";
@@ -18,14 +20,20 @@ export interface TlsFileNames {
   /** The certificate, followed by those of its issuers where clients lack them. */
   readonly cert: string;
   readonly key: string;
+  /** The authorities that vouch for the other end, one or two; undefined: others judge it, or nobody does. */
+  readonly ca?: string | undefined;
 }
 
-/** What a listener shows, and proves. */
+/** What one end shows and proves, and whom it believes. */
 export interface TlsIdentity {
   readonly cert: string;
   readonly key: string;
+  readonly ca: string | undefined;
   readonly expiresAt: Date;
 }
+
+/** What the files hold. */
+type Texts = Pick<TlsIdentity, "cert" | "key" | "ca">;
 
 /** What is counted, each with the listener's name. */
 export interface TlsFilesMetrics {
@@ -46,12 +54,14 @@ export interface TlsFilesOptions {
   readonly readMs?: number;
 }
 
-/** Reads certificate and key. Throws an Error for people where one cannot be read or they are no pair. */
+/** Reads them. Throws an Error for people where one cannot be read, or holds something else. */
 export function readTlsIdentity(files: TlsFileNames): TlsIdentity {
-  return identityFrom(files, readFileSync(files.cert, "utf8"), readFileSync(files.key, "utf8"));
+  const { cert, key, ca } = files;
+  const read = (file: string): string => readFileSync(file, "utf8");
+  return identityFrom(files, { cert: read(cert), key: read(key), ca: ca === undefined ? undefined : read(ca) });
 }
 
-/** A listener's identity as its files have it. New files that are no good change nothing but a log and a metric. */
+/** The identity as the files have it. New files that are no good change nothing but a log and a metric. */
 export class TlsFiles implements Part {
   readonly #options: TlsFilesOptions;
   readonly #listeners = new Set<(identity: TlsIdentity) => void>();
@@ -60,7 +70,7 @@ export class TlsFiles implements Part {
   /** What was taken or refused last, and what was seen at the last look. */
   #judged = "";
   #seen = "";
-  #reading: Promise<readonly [string, string]> | undefined;
+  #reading: Promise<Texts> | undefined;
   #watching: Promise<void> | undefined;
 
   constructor(options: TlsFilesOptions) {
@@ -77,6 +87,11 @@ export class TlsFiles implements Part {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#watching;
+  }
+
+  /** Of the listener, for people. */
+  get name(): string {
+    return this.#options.name;
   }
 
   /** What is in effect, from the start on. */
@@ -100,7 +115,7 @@ export class TlsFiles implements Part {
   async #look(): Promise<void> {
     const { files, readMs = TLS_FILES_READ_MS } = this.#options;
     const { signal } = this.#stopping;
-    const expired = (): Error => new Error(`${files.cert} and ${files.key} cannot be read in time`);
+    const expired = (): Error => new Error(`${namesOf(files)} cannot be read in time`);
     const options = { ms: readMs, expired, signal };
     const texts = await waitAtMost(options, () => this.#read()).catch((error: unknown) => messageOf(error));
     const before = this.#seen;
@@ -110,17 +125,17 @@ export class TlsFiles implements Part {
   }
 
   /** Files can hang: each further read of them would take one more of the few threads that all files and names share. */
-  #read(): Promise<readonly [string, string]> {
-    this.#reading ??= readBoth(this.#options.files).finally(() => (this.#reading = undefined));
+  #read(): Promise<Texts> {
+    this.#reading ??= readAll(this.#options.files).finally(() => (this.#reading = undefined));
     return this.#reading;
   }
 
-  #judge(texts: readonly [string, string] | string): void {
+  #judge(texts: Texts | string): void {
     const { files, name, log, metrics } = this.#options;
     this.#judged = this.#seen;
     try {
       if (typeof texts === "string") throw new Error(texts);
-      const identity = identityFrom(files, ...texts);
+      const identity = identityFrom(files, texts);
       this.#take(identity);
       for (const listener of this.#listeners) listener(identity);
       log.info({ listener: name, expiresAt: identity.expiresAt }, "a new certificate is in effect");
@@ -133,22 +148,29 @@ export class TlsFiles implements Part {
   #take(identity: TlsIdentity): void {
     const { name, metrics } = this.#options;
     this.#identity = identity;
-    this.#judged = JSON.stringify([identity.cert, identity.key]);
+    const { cert, key, ca } = identity;
+    this.#judged = JSON.stringify({ cert, key, ca });
     metrics.tlsCertificateExpiry.set({ listener: name }, identity.expiresAt.getTime() / 1_000);
   }
 }
 
-async function readBoth({ cert, key }: TlsFileNames): Promise<readonly [string, string]> {
-  return [await readFile(cert, "utf8"), await readFile(key, "utf8")];
+async function readAll({ cert, key, ca }: TlsFileNames): Promise<Texts> {
+  const read = (file: string): Promise<string> => readFile(file, "utf8");
+  return { cert: await read(cert), key: await read(key), ca: ca === undefined ? undefined : await read(ca) };
 }
 
-function identityFrom(files: TlsFileNames, cert: string, key: string): TlsIdentity {
+function identityFrom(files: TlsFileNames, { cert, key, ca }: Texts): TlsIdentity {
   try {
     createSecureContext({ cert, key });
-    return { cert, key, expiresAt: new Date(new X509Certificate(cert).validTo) };
   } catch (error) {
     throw new Error(`${files.cert} and ${files.key} hold no certificate with its key: ${messageOf(error)}`, {
       cause: error,
     });
   }
+  if (ca !== undefined) requireAuthorities(ca, files.ca ?? "");
+  return { cert, key, ca, expiresAt: new Date(new X509Certificate(cert).validTo) };
+}
+
+function namesOf({ cert, key, ca }: TlsFileNames): string {
+  return [...new Set([cert, key, ca])].filter((name) => name !== undefined).join(", ");
 }

@@ -29,7 +29,7 @@ describe("TunnelListener", () => {
   afterEach(() => listener.stop());
 
   const expectOne = (ms = 5_000, signal = new AbortController().signal): ExpectedTunnel =>
-    listener.expect({ ms, signal });
+    listener.expect({ host: "host-1", ms, signal });
 
   it("takes an expected tunnel and carries bytes both ways", async () => {
     const expected = expectOne();
