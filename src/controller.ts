@@ -30,11 +30,12 @@ import { purgeExpiredUserTokens, USER_TOKENS_CHANNEL } from "./identity/user-tok
 import { systemClock } from "./lib/clock.js";
 import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
-import { READINESS_INTERVAL_MS } from "./lib/limits.js";
+import { MAX_CONNECTIONS_PER_ADDRESS, READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { formatAddress, requireAddress } from "./lib/listen-address.js";
 import type { ListenerTls } from "./lib/listener-tls.js";
 import { listenerTls } from "./lib/listener-tls.js";
 import type { Log } from "./lib/log.js";
+import { isThisMachine } from "./lib/network-of.js";
 import type { CallLimits } from "./rpc/call-limits.js";
 import { createCallLimits } from "./rpc/call-limits.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
@@ -109,7 +110,7 @@ export class Controller implements Part {
     const notes = new LimitRecorder(this.#limitNotes, metrics, systemClock);
     const limits = createCallLimits({
       settings: config.limits,
-      isBalancer: balancersIn(config),
+      isFree: freeAddresses(config),
       notes,
       clock: systemClock,
     });
@@ -259,7 +260,8 @@ export class Controller implements Part {
       this.#published.addToServer(server);
     };
     const listen = requireAddress(this.#config.api.listen);
-    const part = new GrpcServer({ name: "api", listen, tls, addServices, log: this.#log });
+    const perAddress = { most: MAX_CONNECTIONS_PER_ADDRESS, isFree: freeAddresses(this.#config) };
+    const part = new GrpcServer({ name: "api", listen, tls, perAddress, addServices, log: this.#log });
     return [...parts, { name: "api server", part }];
   }
 
@@ -318,8 +320,8 @@ export class Controller implements Part {
   }
 }
 
-/** Behind them anybody may be. */
-function balancersIn({ proxy }: ControllerConfig): (address: string) => boolean {
+/** What is not limited by its address: this machine, and balancers, behind which anybody may be. */
+function freeAddresses({ proxy }: ControllerConfig): (address: string) => boolean {
   const proxies = new TrustedProxies(proxy.trusted_proxies);
-  return (address) => proxies.trusts(address);
+  return (address) => isThisMachine(address) || proxies.trusts(address);
 }

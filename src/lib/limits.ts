@@ -247,6 +247,16 @@ export const MAX_PENDING_REFUSALS = 100;
 export const REFUSALS_PER_SECOND = 10;
 export const MAX_CHANNELS_SHOWN = 100;
 
+// gRPC listeners.
+/** Agents come with one connection each; programs share one among all their calls. */
+export const MAX_GRPC_CONNECTIONS = 20_000;
+export const MAX_CONNECTIONS_PER_ADDRESS = 500;
+/** At a time on one connection; more wait at the client. Watches are among them. */
+export const MAX_CALLS_PER_CONNECTION = 1_000;
+/** Calls of one listener whose message has not come, and how long it may take. */
+export const MAX_SILENT_CALLS = 2_000;
+export const SILENT_CALL_MS = 10_000;
+
 // Rates (how many, is in the settings).
 /** Keys, such as addresses, that one limit remembers: some 5 MiB. */
 export const MAX_LIMITED_KEYS = 50_000;

@@ -12,6 +12,11 @@ export function networkOf(address: string): string {
   return mapped ?? `${firstGroups(address).join(":")}::/64`;
 }
 
+/** True for addresses of this machine as sockets name them, and for none; every request asks, so it is simpler than isLoopback. */
+export function isThisMachine(address: string): boolean {
+  return address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127.") || address === "";
+}
+
 /** The first four groups, without leading zeros. */
 function firstGroups(address: string): string[] {
   const [head = "", tail] = address.split("::", 2);

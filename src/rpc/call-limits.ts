@@ -26,16 +26,16 @@ export interface CallLimits {
 /** What they are made from. */
 export interface CallLimitsOptions {
   readonly settings: LimitSettings;
-  /** Whether an address is a balancer's, behind which anybody may be. */
-  readonly isBalancer: (address: string) => boolean;
+  /** Whether nothing is counted by an address: this machine's, or a balancer's, behind which anybody may be. */
+  readonly isFree: (address: string) => boolean;
   readonly notes: LimitNotes;
   readonly clock: Clock;
 }
 
 /** Makes the limits of one controller. */
-export function createCallLimits({ settings, isBalancer, notes, clock }: CallLimitsOptions): CallLimits {
+export function createCallLimits({ settings, isFree, notes, clock }: CallLimitsOptions): CallLimits {
   const byAddress = ({ clientAddress }: Asker): string | undefined =>
-    isThisMachine(clientAddress) || isBalancer(clientAddress) ? undefined : networkOf(clientAddress);
+    isFree(clientAddress) ? undefined : networkOf(clientAddress);
   const byCaller = ({ caller }: Asker): string | undefined => caller && `${caller.project} ${caller.subject}`;
   const limit = (name: keyof LimitSettings, what: string, rate: Rate, keyOf = byAddress): Limit =>
     new Limit({ name, what, rate, keyOf, notes, clock });
@@ -70,11 +70,6 @@ function aMinute(most: number): Rate {
   return { perSecond: most / 60, burst: most };
 }
 
-/** Whether an address as sockets name it is of this machine; simpler than isLoopback, since every request asks. */
-function isThisMachine(address: string): boolean {
-  return address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127.") || address === "";
-}
-
 const NONE: LimitSettings = {
   requests_per_caller: 0,
   caller_burst: 1,
@@ -90,7 +85,7 @@ const NONE: LimitSettings = {
 /** Limits nothing: for programs that serve this machine alone. */
 export const NO_CALL_LIMITS: CallLimits = createCallLimits({
   settings: NONE,
-  isBalancer: () => false,
+  isFree: () => true,
   notes: { note: () => undefined },
   clock: systemClock,
 });

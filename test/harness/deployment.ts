@@ -279,6 +279,7 @@ export class Deployment {
       spice: { html5proxy_base_url: `${scheme}://${this.proxy}/${page}` },
       // Tests open more consoles of one machine within a minute than people do.
       sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
+      limits: { requests_per_caller: 0 },
       telemetry: { listen: this.telemetry },
       database: { url: this.databaseUrl },
       log: { level: "debug" },

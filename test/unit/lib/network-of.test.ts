@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { networkOf } from "../../../src/lib/network-of.js";
+import { isThisMachine, networkOf } from "../../../src/lib/network-of.js";
 
 describe("networkOf", () => {
   it("is the address itself for IPv4, mapped into IPv6 or not", () => {
@@ -30,5 +30,16 @@ describe("networkOf", () => {
   it("leaves what is no address as it is", () => {
     expect(networkOf("")).to.equal("");
     expect(networkOf("somewhere")).to.equal("somewhere");
+  });
+});
+
+describe("isThisMachine", () => {
+  it("is true for loopback however a socket names it, and where there is no address", () => {
+    for (const address of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", ""]) {
+      expect(isThisMachine(address), address).to.equal(true);
+    }
+    for (const address of ["192.0.2.127", "::2", "2001:db8::1", "::ffff:192.0.2.1"]) {
+      expect(isThisMachine(address), address).to.equal(false);
+    }
   });
 });
