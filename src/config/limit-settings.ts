@@ -5,11 +5,11 @@ import { z } from "zod";
 const MOST = 1_000_000;
 
 function rate(usual: number, description: string): z.ZodDefault<z.ZodInt> {
-  return z.int().min(0).max(MOST).default(usual).describe(`${description} 0 = any number.`) as z.ZodDefault<z.ZodInt>;
+  return z.int().min(0).max(MOST).default(usual).describe(`${description} 0 = any number.`);
 }
 
 function burst(usual: number, description: string): z.ZodDefault<z.ZodInt> {
-  return z.int().min(1).max(MOST).default(usual).describe(description) as z.ZodDefault<z.ZodInt>;
+  return z.int().min(1).max(MOST).default(usual).describe(description);
 }
 
 /** How often one caller, address or agent may do what, on each controller. */

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
 import type { CallLimits } from "../../../src/rpc/call-limits.js";
-import { createCallLimits, NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import type { Asker, Limit } from "../../../src/rpc/limit.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
-import { FakeClock } from "../../fakes/fake-clock.js";
+import { callLimits } from "../../harness/call-limits.js";
 
 const SETTINGS = {
   requests_per_caller: 1,
   caller_burst: 3,
   requests_per_address: 1,
   address_burst: 5,
-  failed_logins_per_address: 60,
-  failed_redemptions_per_address: 60,
   sessions_per_address: 4,
   agent_connections_per_address: 1,
-  agent_messages: 1,
 };
 const ENOUGH = 100;
 
@@ -23,12 +20,7 @@ describe("CallLimits", () => {
   let limits: CallLimits;
 
   beforeEach(() => {
-    limits = createCallLimits({
-      settings: SETTINGS,
-      isFree: (address) => address === "198.51.100.1",
-      notes: { note: () => undefined },
-      clock: new FakeClock(),
-    });
+    limits = callLimits(SETTINGS, { isFree: (address) => address === "198.51.100.1" });
   });
 
   const from = (clientAddress: string, subject = "", project = ""): Asker => ({
