@@ -15,7 +15,10 @@ export interface AuditLine {
   readonly count?: number;
   readonly limit?: string | undefined;
   readonly tokenId?: string;
+  /** Whose tokens, and what they stand for. */
   readonly target?: string;
+  readonly project?: string;
+  readonly roles?: readonly string[];
 }
 
 /** The one line that an audit event leaves in the log of the controller that wrote it. */

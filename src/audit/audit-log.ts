@@ -111,8 +111,8 @@ export class AuditLog {
   /** Throws DATABASE_UNAVAILABLE where the row could not be written. */
   async recordRefusal(refusal: Refusal): Promise<void> {
     const { actor, reason, instanceUuid, consoleType, sessionId, host } = refusal;
-    const optional = [instanceUuid, consoleType, sessionId, host].map((value) => value ?? null);
-    const values = [...actorValues(actor), reason, ...optional];
+    const about = [instanceUuid, consoleType, sessionId, host].map((value) => value ?? null);
+    const values = [...actorValues(actor), reason, ...about];
     await this.#database.query({ name: "audit-refused", text: REFUSED, values });
   }
 }

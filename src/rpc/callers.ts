@@ -54,6 +54,13 @@ export class Callers {
     return caller;
   }
 
+  /** Does what anybody may ask for who proves it within the request: what is shown there in vain counts as a failed login. */
+  async serveAnybody<T>(attempt: Attempt, work: () => Promise<T>): Promise<T> {
+    const { address, logins } = this.#options.limits;
+    address.take(attempt);
+    return logins.guard(attempt, work);
+  }
+
   async #login(credentials: Credentials, attempt: Attempt): Promise<Caller> {
     const { logins } = this.#options.limits;
     try {

@@ -2,16 +2,13 @@
 import { Registry } from "prom-client";
 import { NO_CALL_LIMITS } from "../../src/rpc/call-limits.js";
 import type { Caller } from "../../src/rpc/caller.js";
-import { NOBODY } from "../../src/rpc/caller.js";
+import type { CallerSource } from "../../src/rpc/callers.js";
 import { Callers } from "../../src/rpc/callers.js";
 import { createCallMetrics } from "../../src/telemetry/controller-metrics.js";
 
-/** Takes everybody for one caller, the one that `caller` says at the time; for NOBODY it refuses as the real one does. */
-export function callersAre(caller: Caller | (() => Caller)): Callers {
+/** Takes everybody for one caller, or for whom a source says; NOBODY is refused as ever. */
+export function callersAre(caller: Caller | CallerSource["identify"]): Callers {
   const identify = typeof caller === "function" ? caller : (): Caller => caller;
   const metrics = createCallMetrics(new Registry());
   return new Callers({ sources: [{ identify }], entrance: "grpc", limits: NO_CALL_LIMITS, metrics });
 }
-
-/** Takes nobody for anybody. */
-export const noCallers = callersAre(NOBODY);

@@ -3,6 +3,8 @@ import { expect } from "chai";
 import type { GatewayServerOptions } from "../../../src/gateway/gateway-server.js";
 import { GATEWAY_REQUEST_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { NOBODY } from "../../../src/rpc/caller.js";
+import { callersAre } from "../../harness/callers.js";
 import type { RestAnswer } from "../../harness/rest-client.js";
 import { consoleUrlOf, faultOf } from "../../harness/rest-client.js";
 import { until, within } from "../../harness/within.js";
@@ -113,6 +115,34 @@ describe("gateway server", () => {
       for (const host of ["localhost", "localhost:8774", "127.0.0.1", "[::1]:8774", "[::1]"]) {
         expect(await get(host), host).to.match(/^HTTP\/1\.1 200 /);
       }
+    });
+
+    it("takes who shows a token that is known by whatever name and from wherever, and tells whose token it is", async () => {
+      const tokens: string[] = [];
+      const callers = callersAre(({ token = "" }) => {
+        tokens.push(token);
+        return token === "good" ? CALLER : NOBODY;
+      });
+      await start({ callers });
+      const get = (headers: string): Promise<string> =>
+        gateway.raw(`GET ${SERVER} HTTP/1.1\r\nHost: cloud.example\r\n${headers}\r\nConnection: close\r\n\r\n`);
+      for (const headers of [
+        "X-Auth-Token: good ",
+        "Authorization: Bearer good",
+        "X-Auth-Token: \r\nAuthorization: bearer good",
+      ]) {
+        expect(await get(headers), headers).to.match(/^HTTP\/1\.1 200 /);
+      }
+      expect(await get("X-Auth-Token: bad\r\nAuthorization: Bearer good")).to.match(/^HTTP\/1\.1 401 /);
+      expect(tokens).to.deep.equal(["good", "good", "good", "bad"]);
+    });
+
+    it("answers 503 where it cannot tell who calls", async () => {
+      const away = (): never => {
+        throw new ServiceError("DATABASE_UNAVAILABLE", "away");
+      };
+      await start({ callers: callersAre(away) });
+      expectFault(await gateway.rest.get(SERVER), 503, "serviceUnavailable", /away/);
     });
 
     it("takes no word of a header for who calls", async () => {

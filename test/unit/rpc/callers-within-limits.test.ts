@@ -108,6 +108,27 @@ describe("Callers, within limits", () => {
     expect(await request("elsewhere")).to.equal("ann");
   });
 
+  it("counts what anybody shows in vain as an attempt, and does not look at more once there were too many", async () => {
+    const attempt = { clientAddress: "192.0.2.1", requestId: "req", signal: new AbortController().signal };
+    let looked = 0;
+    const show = async (): Promise<string> => {
+      const answer = callers.serveAnybody(attempt, () => {
+        looked += 1;
+        return Promise.reject(new ServiceError("UNAUTHENTICATED", "no such join token"));
+      });
+      const outcome = answer.then(() => "OK", reasonOf);
+      await new Promise((resolve) => setImmediate(resolve));
+      if (clock.waiting > 0) clock.advance(SLOW_ANSWER_MS);
+      return outcome;
+    };
+    for (let shown = 0; shown < 2 * FAILURES; shown += 1) await show();
+    const before = looked;
+    expect(before).to.be.below(2 * FAILURES);
+    expect(await show()).to.equal("LIMITED");
+    expect(looked).to.equal(before);
+    expect(await request("elsewhere")).to.equal("LIMITED");
+  });
+
   it("counts nothing where it only looks whether a caller is still known", async () => {
     const { signal } = new AbortController();
     for (let times = 0; times < 50; times += 1) {
