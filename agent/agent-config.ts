@@ -2,11 +2,12 @@
 import { hostname } from "node:os";
 import { z } from "zod";
 import type { ConfigSource } from "../src/config/load-config.js";
-import { loadConfig } from "../src/config/load-config.js";
+import { ConfigError, loadConfig } from "../src/config/load-config.js";
 import { MAX_HOST_LENGTH } from "../src/lib/limits.js";
-import { loopbackAddress } from "../src/lib/listen-address.js";
+import { anyAddress } from "../src/lib/listen-address.js";
 import { LOG_LEVELS } from "../src/lib/log.js";
 import { messageOf } from "../src/lib/message-of.js";
+import { authoritiesSetting, checkTls, tlsFileProblems, tlsSettings } from "../src/lib/tls-settings.js";
 import { parseText } from "../src/lib/validate.js";
 
 /** Every setting of the agent. Sections and names are Nova's where Nova has the option. */
@@ -17,13 +18,20 @@ export const agentSchema = z.strictObject({
         .optional()
         .describe("The name of this host, which instances carry as their host; the machine's host name unless set."),
       controllers: z
-        .array(loopbackAddress())
+        .array(anyAddress())
         .min(1, "must name at least one controller")
         .refine((list) => new Set(list).size === list.length, "must not name a controller twice")
         .default(["127.0.0.1:50052"])
         .describe(
-          "Controllers to connect to, each as host:port of its agents.listen; one that lives is enough, it tells of the others.",
+          "Controllers to connect to, each as host:port of its agents.listen, as its certificate names it; one that lives is enough, it tells of the others.",
         ),
+      ...tlsSettings("agent", "this host's agent"),
+      ...authoritiesSetting("controllers"),
+    })
+    .superRefine(checkTls("agent", ["controllers"]))
+    .refine(({ cert, ca_file: ca }) => cert === undefined || ca !== undefined, {
+      path: ["ca_file"],
+      error: "is needed with agent.cert: name the authority that signs the certificates of controllers",
     })
     .prefault({}),
   libvirt: z
@@ -41,10 +49,12 @@ export const agentSchema = z.strictObject({
     .prefault({}),
   telemetry: z
     .strictObject({
-      listen: loopbackAddress()
+      listen: anyAddress()
         .default("127.0.0.1:9465")
         .describe("Where /metrics, /healthz and /readyz are served over HTTP."),
+      ...tlsSettings("telemetry", "telemetry.listen"),
     })
+    .superRefine(checkTls("telemetry", ["listen"]))
     .prefault({}),
   log: z
     .strictObject({
@@ -57,14 +67,19 @@ export const agentSchema = z.strictObject({
 });
 
 /** The checked configuration; `agent.host` is filled in. */
-export type AgentConfig = Omit<z.infer<typeof agentSchema>, "agent"> & {
-  readonly agent: { readonly host: string; readonly controllers: readonly string[] };
+export type AgentConfig = Omit<Settings, "agent"> & {
+  readonly agent: Settings["agent"] & { readonly host: string };
 };
+
+type Settings = z.infer<typeof agentSchema>;
 
 /** Reads and checks the agent's configuration. Throws ConfigError. */
 export function loadAgentConfig(source: ConfigSource): AgentConfig {
   const config = loadConfig(agentSchema, source);
-  return { ...config, agent: { ...config.agent, host: config.agent.host ?? hostname() } };
+  const { agent, telemetry } = config;
+  const problems = [...tlsFileProblems("agent", agent), ...tlsFileProblems("telemetry", telemetry)];
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { ...config, agent: { ...agent, host: agent.host ?? hostname() } };
 }
 
 function hostName(field: string): z.ZodString {

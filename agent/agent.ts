@@ -5,13 +5,17 @@ import { Lifecycle } from "../src/lib/lifecycle.js";
 import type { Part } from "../src/lib/lifecycle.js";
 import { MAX_REQUEST_MS, STOP_STEP_MS } from "../src/lib/limits.js";
 import { requireAddress } from "../src/lib/listen-address.js";
+import { listenerTls } from "../src/lib/listener-tls.js";
 import type { Log } from "../src/lib/log.js";
+import { TlsFiles } from "../src/lib/tls-files.js";
+import { tlsFileNames } from "../src/lib/tls-settings.js";
 import { createRegistry } from "../src/telemetry/metrics.js";
 import { Readiness } from "../src/telemetry/readiness.js";
 import { TelemetryServer } from "../src/telemetry/telemetry-server.js";
 import type { AgentConfig } from "./agent-config.js";
 import { AgentIdentity } from "./agent-identity.js";
 import { createAgentMetrics } from "./agent-metrics.js";
+import { ControllerCredentials } from "./controller-credentials.js";
 import { ControllerStreams } from "./controller-streams.js";
 import { DisplayTunnels } from "./display-tunnels.js";
 import { FailureLog } from "./failure-log.js";
@@ -38,22 +42,32 @@ export interface AgentOptions {
 export class Agent implements Part {
   readonly readiness = new Readiness(["hypervisor", "controller"]);
   readonly telemetry: TelemetryServer;
+  readonly #config: AgentConfig;
+  readonly #log: Log;
   readonly #lifecycle: Lifecycle;
 
   constructor({ config, version, log, hypervisor: given }: AgentOptions) {
+    this.#config = config;
+    this.#log = log;
     const clock = systemClock;
     const registry = createRegistry();
     const { readiness } = this;
     const hypervisor = given ?? new LibvirtHypervisor({ uri: config.libvirt.uri, log });
-    const tunnels = new DisplayTunnels(clock);
     const metrics = createAgentMetrics(registry, () => ({
       abandonedWorkers: hypervisor instanceof LibvirtHypervisor ? hypervisor.abandonedWorkers : 0,
       tunnels,
     }));
-    this.telemetry = new TelemetryServer({ listen: requireAddress(config.telemetry.listen), registry, readiness, log });
+    const { tls, parts: telemetryCertificate } = listenerTls("telemetry", config.telemetry, { metrics, log });
+    const listen = requireAddress(config.telemetry.listen);
+    this.telemetry = new TelemetryServer({ listen, tls, registry, readiness, log });
+    const names = tlsFileNames(config.agent);
+    const files = names && new TlsFiles({ name: "agent", files: names, metrics, log, clock });
+    const credentials = new ControllerCredentials({ files, insecure: config.agent.insecure });
+    const tunnels = new DisplayTunnels(clock, credentials);
     const inventory = new Inventory({ hypervisor, metrics, log, clock });
     const context = {
       identity: new AgentIdentity(config.agent.host, version),
+      credentials,
       hypervisor,
       inventory,
       perform: createOperations({ hypervisor, settings: config.spice, tunnels }),
@@ -64,16 +78,20 @@ export class Agent implements Part {
     };
     const streams = new ControllerStreams({ addresses: config.agent.controllers, context, readiness });
     this.#lifecycle = new Lifecycle(log, [
+      ...telemetryCertificate,
       { name: "telemetry", part: this.telemetry },
       { name: "hypervisor", part: hypervisor },
       { name: "hypervisor watch", part: new HypervisorWatch({ hypervisor, readiness, metrics, clock }) },
       { name: "inventory", part: inventory },
       { name: "display tunnels", part: tunnels },
+      ...(files ? [{ name: "certificate", part: files }] : []),
       { name: "controller streams", part: streams, stopMs: MAX_REQUEST_MS + STOP_STEP_MS },
     ]);
   }
 
   start(): Promise<void> {
+    const { controllers, insecure } = this.#config.agent;
+    if (insecure) this.#log.warn({ controllers }, "what goes to controllers is in the clear (agent.insecure)");
     return this.#lifecycle.start();
   }
 

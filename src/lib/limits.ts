@@ -200,6 +200,8 @@ export const DISPLAY_BUFFER_BYTES = 256 * 1024;
 export const TLS_FILES_INTERVAL_MS = 1_000;
 export const TLS_FILES_READ_MS = 5_000;
 export const TLS_HANDSHAKE_MS = 5_000;
+/** After the handshake: how long an agent waits for what a controller says to whoever it lets in. */
+export const FIRST_WORD_MS = 1_000;
 /** Under way at the same time, for each listener. */
 export const MAX_TLS_HANDSHAKES = 1_000;
 /** That one side believes at a time: the one in use, and the one before or after it. */

@@ -50,7 +50,7 @@ export function explainTlsFailure(error: unknown, { peer, authorities, cert }: T
     return `the certificate of ${peer} comes from an authority that ${authorities} does not hold: add that one, or get a certificate of one that it holds (${code})`;
   }
   if (code === OTHER_NAME) {
-    return `the certificate of ${peer} is for another name than the one that was dialled: dial one of its names, or issue it for this one (${messageOf(error)})`;
+    return `the certificate of ${peer} is for another name than the one that was dialled: dial one of its names (${namesIn(error)}), or issue it for this one: ${messageOf(error)}`;
   }
   if (NO_CERTIFICATE.has(code)) return `${peer} shows no certificate: set ${cert}`;
   if (NO_TLS.has(code)) return `${peer} speaks no TLS: set ${cert}`;
@@ -63,4 +63,10 @@ function codeOf(error: unknown): string {
   if (typeof error === "string") return error;
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   return code ?? "";
+}
+
+/** What Node's error has of the certificate that it is about. */
+function namesIn(error: unknown): string {
+  const { cert } = error as { readonly cert?: { readonly subjectaltname?: string } };
+  return cert?.subjectaltname ?? "it has none";
 }

@@ -95,15 +95,23 @@ function peerOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** Of browsers and their like anything may come; whoever needs a certificate here has somebody who set it up. */
+/** Closes them too. Of browsers and their like anything may come; whoever needs a certificate here was set up by somebody. */
 function tellFailures(server: TlsServer, { files, log }: ServerTls): void {
   const { name: listener, identity } = files;
   const level = identity.ca === undefined ? "debug" : "warn";
   const lines = new PerSecond(TLS_FAILURE_LINES_PER_SECOND, systemClock);
   const parties = { peer: "the client", authorities: `${listener}.ca_file`, cert: "agent.cert" };
   server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
-    const detail = explainTlsFailure(socket.authorizationError ?? error, parties);
+    // Node leaves one open whose time was over.
+    socket.destroy();
+    const judgement: unknown = socket.authorizationError;
+    const detail = explainTlsFailure(judgement ?? error, parties);
     if (detail === undefined || !lines.allows()) return;
-    log[level]({ listener, client: socket.remoteAddress, detail }, "a connection was not let in");
+    log[level]({ listener, client: addressOf(socket), detail }, "a connection was not let in");
   });
+}
+
+/** Where Node has closed the socket already, only the connection beneath remembers. */
+function addressOf(socket: TLSSocket & { readonly _parent?: Socket }): string | undefined {
+  return socket.remoteAddress ?? socket._parent?.remoteAddress;
 }
