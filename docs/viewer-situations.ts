@@ -30,7 +30,13 @@ const REDEEM_REFUSALS: readonly ErrorReason[] = [
 ];
 
 /** The limits that opening a console URL is refused with (LIMITED), which are judged last. */
-const REDEEM_LIMITS = ["max_per_controller", "max_per_instance", "max_per_caller"];
+const REDEEM_LIMITS = [
+  "max_per_controller",
+  "max_per_instance",
+  "max_per_caller",
+  "sessions_per_address",
+  "failed_redemptions_per_address",
+];
 
 const THEN: Readonly<Record<Words["next"], string>> = {
   wait: "connects again by itself",

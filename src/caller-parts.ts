@@ -7,6 +7,7 @@ import { UserTokenStore } from "./identity/user-token-store.js";
 import { UserTokens } from "./identity/user-tokens.js";
 import type { NamedPart } from "./lib/lifecycle.js";
 import type { Log } from "./lib/log.js";
+import type { CallLimits } from "./rpc/call-limits.js";
 import { Callers } from "./rpc/callers.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import type { ControllerMetrics } from "./telemetry/controller-metrics.js";
@@ -17,6 +18,7 @@ export interface CallerPartsOptions {
   readonly database: Database;
   /** It must listen to USER_TOKENS_CHANNEL. */
   readonly notifications: Notifications;
+  readonly limits: CallLimits;
   readonly log: Log;
   readonly metrics: Pick<ControllerMetrics, "authenticationFailures">;
 }
@@ -31,14 +33,15 @@ export interface CallerParts {
 
 /** Constructs them; nothing runs before the lifecycle starts it. */
 export function createCallerParts(options: CallerPartsOptions): CallerParts {
-  const { config, database, notifications, log, metrics } = options;
+  const { config, database, notifications, limits, log, metrics } = options;
   const { identity } = config;
   const tokens = new UserTokens({ store: new UserTokenStore(database), notifications });
   if (identity.trust_loopback) warnOfLoopback(identity.loopback_caller.roles, log);
+  const counting = { limits, metrics };
   return {
-    grpc: new Callers({ sources: [tokens, new LoopbackCallers(identity, "none")], entrance: "grpc", metrics }),
+    grpc: new Callers({ ...counting, sources: [tokens, new LoopbackCallers(identity, "none")], entrance: "grpc" }),
     // Clients of Nova always send a token.
-    rest: new Callers({ sources: [tokens, new LoopbackCallers(identity, "any")], entrance: "rest", metrics }),
+    rest: new Callers({ ...counting, sources: [tokens, new LoopbackCallers(identity, "any")], entrance: "rest" }),
     parts: [{ name: "user tokens", part: tokens }],
   };
 }

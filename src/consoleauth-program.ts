@@ -13,6 +13,7 @@ import type { Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
+import { NO_CALL_LIMITS } from "./rpc/call-limits.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { PublishedServices } from "./rpc/published-services.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
@@ -40,7 +41,7 @@ export class ConsoleAuthProgram implements Part {
     const metrics = createCallMetrics(registry);
     const database = new Database({ ...config.database, log });
     const notifications = new Notifications({ ...config.database, channels: [USER_TOKENS_CHANNEL], log });
-    const callers = createCallerParts({ config, database, notifications, log, metrics });
+    const callers = createCallerParts({ config, database, notifications, limits: NO_CALL_LIMITS, log, metrics });
     const handlers = new UnaryHandlers({ callers: callers.grpc, log, metrics });
     const { store, consoleAuth } = createLocalParts(config);
     const addServices = (server: Server): void => {

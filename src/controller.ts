@@ -5,6 +5,7 @@ import type { Server } from "@grpc/grpc-js";
 import { randomBytes } from "node:crypto";
 import { AgentRouter } from "./agents/agent-router.js";
 import { AuditLog } from "./audit/audit-log.js";
+import { LimitRecorder } from "./audit/limit-recorder.js";
 import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import { addAgentStreamService } from "./api/agent-stream-service.js";
 import { addAuditService } from "./api/audit-service.js";
@@ -23,6 +24,7 @@ import { Notifications } from "./db/notifications.js";
 import { Database } from "./db/pool.js";
 import { Sweep } from "./db/sweep.js";
 import { createGatewayServer } from "./gateway/gateway-server.js";
+import { TrustedProxies } from "./http/trusted-proxies.js";
 import { CONTROLLERS_CHANNEL, INSTANCES_CHANNEL } from "./instances/announcements.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import type { HostParts } from "./host-parts.js";
@@ -33,11 +35,14 @@ import { purgeExpiredUserTokens, USER_TOKENS_CHANNEL } from "./identity/user-tok
 import { systemClock } from "./lib/clock.js";
 import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
-import { READINESS_INTERVAL_MS } from "./lib/limits.js";
+import { MAX_CONNECTIONS_PER_ADDRESS, READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { formatAddress, requireAddress } from "./lib/listen-address.js";
 import type { ListenerTls } from "./lib/listener-tls.js";
 import { listenerTls } from "./lib/listener-tls.js";
 import type { Log } from "./lib/log.js";
+import { isThisMachine } from "./lib/network-of.js";
+import type { CallLimits } from "./rpc/call-limits.js";
+import { createCallLimits } from "./rpc/call-limits.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { PublishedServices } from "./rpc/published-services.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
@@ -82,6 +87,8 @@ export class Controller implements Part {
   readonly #agentServer: GrpcServer;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
+  readonly #limits: CallLimits;
+  readonly #limitNotes: RefusalRecorder;
   readonly #callers: CallerParts;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
@@ -106,13 +113,23 @@ export class Controller implements Part {
     const notifications = new Notifications({ ...config.database, channels, log });
     const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
-    const callers = createCallerParts({ config, database, notifications, log, metrics });
+    // Of their own: a crowd of viewers that are refused leaves no flood unnoted.
+    this.#limitNotes = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock: systemClock });
+    const notes = new LimitRecorder(this.#limitNotes, metrics, systemClock);
+    const limits = createCallLimits({
+      settings: config.limits,
+      isFree: freeAddresses(config),
+      notes,
+      clock: systemClock,
+    });
+    const callers = createCallerParts({ config, database, notifications, limits, log, metrics });
     const calls = { callers: callers.grpc, log, metrics };
     this.#database = database;
     this.#notifications = notifications;
     this.#instances = instances;
     this.#agents = agents;
     this.#callers = callers;
+    this.#limits = limits;
     this.#handlers = new UnaryHandlers(calls);
     this.#streams = new StreamHandlers(calls);
     this.#legacy = createLegacyParts({ config, database, metrics, log });
@@ -131,6 +148,7 @@ export class Controller implements Part {
       readiness,
       legacy,
       revocations: this.#hosts.revocations,
+      limits,
       agentTls: this.#agentTls,
       log,
       metrics,
@@ -191,6 +209,7 @@ export class Controller implements Part {
       ...this.#legacy.parts,
       ...records,
       ...this.#hosts.parts,
+      { name: "refusals by limits", part: this.#limitNotes },
       { name: "observer", part: this.#observer() },
       { name: "refusals of agents", part: this.#agentRefusals },
       ...this.#agentTls.parts,
@@ -230,6 +249,8 @@ export class Controller implements Part {
       log: this.#log,
       metrics: this.#metrics,
       clock: systemClock,
+      connections: this.#limits.agentConnections,
+      messagesPerSecond: this.#config.limits.agent_messages,
     };
     const addServices = (server: Server): void => addAgentStreamService(server, options);
     return new GrpcServer({
@@ -261,7 +282,8 @@ export class Controller implements Part {
       this.#published.addToServer(server);
     };
     const listen = requireAddress(this.#config.api.listen);
-    const part = new GrpcServer({ name: "api", listen, tls, addServices, log: this.#log });
+    const perAddress = { most: MAX_CONNECTIONS_PER_ADDRESS, isFree: freeAddresses(this.#config) };
+    const part = new GrpcServer({ name: "api", listen, tls, perAddress, addServices, log: this.#log });
     return [...parts, { name: "api server", part }];
   }
 
@@ -320,4 +342,10 @@ export class Controller implements Part {
     this.#published.announce(ready);
     this.#log.info({ ready, conditions: this.#readiness.conditions() }, ready ? "ready" : "not ready");
   }
+}
+
+/** What is not limited by its address: this machine, and balancers, behind which anybody may be. */
+function freeAddresses({ proxy }: ControllerConfig): (address: string) => boolean {
+  const proxies = new TrustedProxies(proxy.trusted_proxies);
+  return (address) => isThisMachine(address) || proxies.trusts(address);
 }

@@ -33,6 +33,7 @@ import type { ServerTls } from "./lib/tls-server.js";
 import type { HttpServer } from "./http/http-server.js";
 import type { Log } from "./lib/log.js";
 import { createProxyServer } from "./proxy/proxy-server.js";
+import type { CallLimits } from "./rpc/call-limits.js";
 import { SpiceViewer } from "./proxy/spice-link.js";
 import { runViewer, VIEWER_WEBSOCKETS } from "./proxy/viewer-socket.js";
 import { ChannelStore } from "./sessions/channel-store.js";
@@ -56,6 +57,7 @@ export interface ViewerPartsOptions {
   readonly agents: AgentRouter;
   readonly readiness: Readiness;
   readonly legacy: LegacyTokens;
+  readonly limits: CallLimits;
   /** The agents' TLS, by which tunnels come too. */
   readonly revocations: Pick<HostRevocations, "onRevoked">;
   readonly agentTls: ListenerTls;
@@ -80,7 +82,7 @@ const VIEWERS_SHARE = { slots: VIEWER_DB_CONNECTIONS, waiting: MAX_WAITING_VIEWE
 
 /** Constructs them; nothing runs before the lifecycle starts them. */
 export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
-  const { config, controllerId, database, instances, agents, legacy, log, metrics } = options;
+  const { config, controllerId, database, instances, agents, legacy, limits, log, metrics } = options;
   const clock = systemClock;
   const entrance = new DatabaseShare(database, VIEWERS_SHARE, clock);
   const rules = rulesFrom(config);
@@ -100,7 +102,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const tokens = new ConsoleTokenStore(entrance);
   const places = new ControllerPlaces({ most: config.sessions.max_per_controller, registry, clock });
   const beginnings = new SessionBeginnings(entrance, rules);
-  const beginning = new BeginSession({ beginnings, places, endings, log });
+  const beginning = new BeginSession({ beginnings, places, endings, limit: limits.sessions, log });
   const shared = { sessions: new SessionStore(entrance, rules), beginning, instances, agents, drain, refusals, log };
   const viewers = new ProvenSessions({
     ...shared,
@@ -195,13 +197,14 @@ interface ProxyUseCases {
 }
 
 function createProxy(
-  { config, readiness, log, metrics }: ViewerPartsOptions,
+  { config, readiness, limits, log, metrics }: ViewerPartsOptions,
   tls: ServerTls | undefined,
   { entrance, ...useCases }: ProxyUseCases,
 ): HttpServer {
   const { proxy, console } = config;
   return createProxyServer({
     ...useCases,
+    redemptions: limits.redemptions,
     compat: console.compat_tokens ? { entrance, web: proxy.web } : undefined,
     listen: requireAddress(proxy.listen),
     tls: tls && { ...tls, minVersion: TLS_VERSIONS[console.ssl_minimum_version], ciphers: console.ssl_ciphers },

@@ -13,6 +13,7 @@ export interface AuditLine {
   readonly client?: string;
   readonly requestId?: string;
   readonly count?: number;
+  readonly limit?: string | undefined;
   readonly tokenId?: string;
   /** Whose tokens, and what they stand for. */
   readonly target?: string;

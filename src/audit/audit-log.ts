@@ -86,6 +86,8 @@ export interface Refusal {
   readonly instanceUuid?: string | undefined;
   readonly consoleType?: string | undefined;
   readonly sessionId?: string | undefined;
+  /** The setting that refused, for the log. */
+  readonly limit?: string | undefined;
 }
 
 const REFUSED = insertAudit({

@@ -9,6 +9,7 @@ import { anyAddress, isWildcard, loopbackAddress, staysOnLoopback } from "../lib
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
 import { authoritiesSetting, checkTls, tlsFileProblems, tlsSettings } from "../lib/tls-settings.js";
+import { limitsSchema } from "./limit-settings.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
 import {
@@ -221,6 +222,7 @@ export const controllerSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  limits: limitsSchema.prefault({}),
   displays: z
     .strictObject({
       data_path: dataPath()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { logAudit } from "../audit/audit-line.js";
 import type { Log } from "../lib/log.js";
+import type { Limit } from "../rpc/limit.js";
 import type { ControllerPlaces } from "../sessions/controller-places.js";
 import type { BegunSession, Entry, Redemption, SessionBeginnings } from "../sessions/session-beginnings.js";
 import type { SessionEndings } from "./session-endings.js";
@@ -11,6 +12,8 @@ export interface BeginSessionOptions {
   readonly beginnings: SessionBeginnings;
   readonly places: Pick<ControllerPlaces, "take">;
   readonly endings: Pick<SessionEndings, "takenOver">;
+  /** How often sessions may begin from one address. */
+  readonly limit: Pick<Limit, "take">;
   readonly log: Log;
 }
 
@@ -22,7 +25,7 @@ export class BeginSession {
     this.#options = options;
   }
 
-  /** See SessionBeginnings.redeem; also LIMITED where this controller has no place. */
+  /** See SessionBeginnings.redeem; also LIMITED where this controller has no place, or too many begin from there. */
   redeem(redemption: Redemption, context: ViewerContext): Promise<BegunSession | undefined> {
     return this.#begin(redemption, () => this.#options.beginnings.redeem(redemption), context);
   }
@@ -35,9 +38,11 @@ export class BeginSession {
   async #begin(
     { tokenHash }: Redemption,
     begin: () => Promise<BegunSession | undefined>,
-    { requestId, clientAddress }: ViewerContext,
+    context: ViewerContext,
   ): Promise<BegunSession | undefined> {
-    const { places, endings, log } = this.#options;
+    const { places, endings, limit, log } = this.#options;
+    const { requestId, clientAddress } = context;
+    limit.take(context);
     const begun = await places.take(tokenHash, begin);
     if (!begun) return undefined;
     const { subject, projectId, instanceUuid, sessionId } = begun.session;

@@ -55,6 +55,7 @@ export class ViewerRefusals implements RefusalNotes {
     if (NO_REFUSAL.includes(reason)) return;
     this.#metrics.refusals.inc({ reason });
     const limit = limitOf(error);
+    if (error instanceof ServiceError && error.noted) return;
     if (limit !== undefined) this.#metrics.limitsReached.inc({ limit });
     const { requestId, clientAddress } = context;
     this.#recorder.record({ ...about, reason, actor: { subject, projectId, requestId, clientAddress } });

@@ -20,7 +20,7 @@ export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls"
   readonly listen: Address;
   /** Undefined: it speaks in the clear. */
   readonly tls?: ServerTls | undefined;
-  readonly callers: Pick<Callers, "identify">;
+  readonly callers: Pick<Callers, "admit">;
   /** The setting proxy.trusted_proxies. */
   readonly trustedProxies: readonly string[];
   readonly log: Log;

@@ -24,7 +24,7 @@ export interface NovaCall {
 /** What calls are let in by. */
 export interface NovaCallsOptions {
   readonly requests: HttpRequests;
-  readonly callers: Pick<Callers, "identify">;
+  readonly callers: Pick<Callers, "admit">;
   /** Whether this controller is stopping. */
   readonly draining: () => boolean;
 }
@@ -67,7 +67,7 @@ export class NovaCalls {
   async #identify(request: FastifyRequest, known: HttpRequest): Promise<Caller> {
     const address = isLoopbackHost(known.host) ? known.clientAddress : "";
     try {
-      const caller = await this.#options.callers.identify({ token: tokenIn(request), address }, known.signal);
+      const caller = await this.#options.callers.admit({ token: tokenIn(request), address }, known);
       known.subject = caller.subject;
       return caller;
     } catch (error) {

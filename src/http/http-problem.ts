@@ -13,6 +13,8 @@ export interface HttpProblemOptions {
   /** For the log. */
   readonly metadata?: Readonly<Record<string, string>>;
   readonly cause?: unknown;
+  /** See ServiceError. */
+  readonly noted?: boolean;
 }
 
 /** An answer that refuses. Its message is safe for the client. */
@@ -23,6 +25,7 @@ export class HttpProblem extends Error {
   readonly metadata: Readonly<Record<string, string>>;
   /** After how many milliseconds another try may help. */
   readonly retryMs: number | undefined;
+  readonly noted: boolean;
   readonly #headers: Readonly<Record<string, string>>;
 
   constructor(status: number, reason: HttpReason, message: string, options: HttpProblemOptions = {}) {
@@ -32,6 +35,7 @@ export class HttpProblem extends Error {
     this.metadata = options.metadata ?? {};
     this.#headers = options.headers ?? {};
     this.retryMs = options.retryMs;
+    this.noted = options.noted ?? false;
   }
 
   /** Its headers, in lower case. */
@@ -57,9 +61,8 @@ export function problemFrom(thrown: unknown): HttpProblem {
     return new HttpProblem(status, "INVALID_ARGUMENT", wordsFor(status, thrown), { cause: thrown });
   }
   const error = serviceErrorFrom(thrown);
-  const { http, retryMs } = error.mapping;
-  const { metadata, cause } = error;
-  return new HttpProblem(http, error.reason, error.message, { retryMs, metadata, cause });
+  const { retryMs, metadata, cause, noted } = error;
+  return new HttpProblem(error.mapping.http, error.reason, error.message, { retryMs, metadata, cause, noted });
 }
 
 /** fastify marks what is the client's fault with a 4xx status. */

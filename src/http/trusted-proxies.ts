@@ -29,9 +29,11 @@ const MAPPED_IPV4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
  */
 export class TrustedProxies {
   readonly #networks = new BlockList();
+  readonly #any: boolean;
 
   /** Takes addresses and networks ("10.0.0.0/8") as the settings have checked them. */
   constructor(networks: readonly string[]) {
+    this.#any = networks.length > 0;
     for (const network of networks) {
       const [address = "", bits] = network.split("/");
       const family = isIP(address) === 6 ? "ipv6" : "ipv4";
@@ -44,7 +46,7 @@ export class TrustedProxies {
   read(sender: Sender, headers: IncomingHttpHeaders): Forwarded {
     const address = plainAddress(sender.address?.split("%", 1)[0] ?? "") ?? "";
     const host = headers.host ?? "";
-    if (!this.#trusts(address)) return { clientAddress: address, scheme: sender.scheme, host };
+    if (!this.trusts(address)) return { clientAddress: address, scheme: sender.scheme, host };
     const proto = lastOf(headers["x-forwarded-proto"])?.toLowerCase();
     const forwardedHost = lastOf(headers["x-forwarded-host"]);
     return {
@@ -61,12 +63,14 @@ export class TrustedProxies {
       const address = plainAddress(entry) ?? plainAddress(parseAddress(entry)?.host ?? "");
       if (address === undefined) return client;
       client = address;
-      if (!this.#trusts(address)) return client;
+      if (!this.trusts(address)) return client;
     }
     return client;
   }
 
-  #trusts(address: string): boolean {
+  /** Whether an address, as sockets name it, is one of theirs. */
+  trusts(address: string): boolean {
+    if (!this.#any) return false;
     const family = isIP(address);
     return family !== 0 && this.#networks.check(address, family === 6 ? "ipv6" : "ipv4");
   }

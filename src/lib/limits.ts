@@ -252,6 +252,33 @@ export const MAX_PENDING_REFUSALS = 100;
 export const REFUSALS_PER_SECOND = 10;
 export const MAX_CHANNELS_SHOWN = 100;
 
+// gRPC listeners.
+/** Agents come with one connection each; programs share one among all their calls. */
+export const MAX_GRPC_CONNECTIONS = 20_000;
+export const MAX_CONNECTIONS_PER_ADDRESS = 500;
+/** At a time on one connection; more wait at the client. Watches are among them. */
+export const MAX_CALLS_PER_CONNECTION = 1_000;
+/** Calls of one listener whose message has not come, and how long it may take. */
+export const MAX_SILENT_CALLS = 2_000;
+export const SILENT_CALL_MS = 10_000;
+
+// Rates (how many, is in the settings).
+/** Keys, such as addresses, that one limit remembers: some 5 MiB. */
+export const MAX_LIMITED_KEYS = 50_000;
+/** Keys that are looked at before a new one is remembered: those that need not be are forgotten. */
+export const LOOKS_FOR_ROOM = 8;
+/** How often it is noted that one caller or address is at one limit; everything is counted. */
+export const LIMIT_NOTE_INTERVAL_MS = 60_000;
+/** How long the answer to bad credentials is held back, once an address has shown many. */
+export const SLOW_ANSWER_MS = 1_000;
+/** Answers that are held back at the same time, and those of one address among them; more get LIMITED at once. */
+export const MAX_SLOW_ANSWERS = 1_000;
+export const MAX_SLOW_ANSWERS_PER_ADDRESS = 16;
+/** How many seconds of messages an agent may send at once. */
+export const AGENT_BURST_S = 4;
+/** A message of an agent counts as one more for each of these bytes. */
+export const AGENT_MESSAGE_UNIT_BYTES = 4 * 1024;
+
 // Callers.
 /** Good tokens of our own that are remembered, and how long one counts without being read again. */
 export const MAX_KNOWN_USER_TOKENS = 10_000;

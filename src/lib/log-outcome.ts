@@ -8,6 +8,8 @@ export interface Problem {
   readonly message: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly cause?: unknown;
+  /** Whether it is written down elsewhere. */
+  readonly noted?: boolean;
 }
 
 /** How something that was asked for ended. */
@@ -32,6 +34,6 @@ export function logOutcome(
   const all = { ...fields, ms: Math.round(seconds * 1e4) / 10 };
   if (!problem) return log[quiet ? "debug" : "info"](all, left ? "client left" : `${what} served`);
   const detail = { ...all, detail: problem.message, ...problem.metadata };
-  if (problem.reason !== "INTERNAL") return log.info(detail, `${what} refused`);
+  if (problem.reason !== "INTERNAL") return log[problem.noted ? "debug" : "info"](detail, `${what} refused`);
   log.error({ ...detail, err: problem.cause }, `${what} failed`);
 }

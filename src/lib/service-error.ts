@@ -99,6 +99,10 @@ export interface ServiceErrorOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** What caused it: for the log, never sent to the caller. */
   readonly cause?: unknown;
+  /** After how long a caller may try again, in milliseconds; by default what the reason's row says. */
+  readonly retryMs?: number;
+  /** True for one of many alike that are written down together: on its own it is worth no line and no audit row. */
+  readonly noted?: boolean;
 }
 
 /**
@@ -109,16 +113,25 @@ export class ServiceError extends Error {
   override readonly name = "ServiceError";
   readonly reason: ErrorReason;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly noted: boolean;
+  readonly #retryMs: number | undefined;
 
   constructor(reason: ErrorReason, message: string, options: ServiceErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
     this.metadata = options.metadata ?? {};
+    this.noted = options.noted ?? false;
+    this.#retryMs = options.retryMs;
   }
 
   /** How this error's reason looks at each boundary. */
   get mapping(): ErrorMapping {
     return ERROR_TABLE[this.reason];
+  }
+
+  /** After how many milliseconds another try may help; undefined where it changes nothing. */
+  get retryMs(): number | undefined {
+    return this.#retryMs ?? this.mapping.retryMs;
   }
 }
 

@@ -142,6 +142,11 @@ const WORDS = {
     text: "It has as many viewers as it can serve. Wait a moment, then try again.",
     next: "ask",
   },
+  ADDRESS_BUSY: {
+    title: "Too many consoles are being opened",
+    text: "Too many come from your network at once. The page tries again by itself.",
+    next: "wait",
+  },
   CONSOLE_IN_USE: {
     title: "Somebody else is using this console",
     text: "This machine’s console is open to one viewer at a time. Wait until they have left, then try again.",
@@ -244,6 +249,8 @@ const LIMITS: ReadonlyMap<string, Reason> = new Map([
   ["max_per_instance", "INSTANCE_FULL"],
   ["max_per_caller", "CALLER_FULL"],
   ["max_per_controller", "CONTROLLER_FULL"],
+  ["sessions_per_address", "ADDRESS_BUSY"],
+  ["failed_redemptions_per_address", "ADDRESS_BUSY"],
 ]);
 
 /**

@@ -4,6 +4,7 @@ import type { RefusalNotes } from "../console/viewer.js";
 import type { HttpRequest } from "../http/http-requests.js";
 import { draining } from "../lib/draining.js";
 import { ServiceError } from "../lib/service-error.js";
+import type { FailedAttempts } from "../rpc/failed-attempts.js";
 import type { OriginRule } from "./origin-rule.js";
 import { readProof } from "./session-cookie.js";
 
@@ -13,6 +14,7 @@ export interface AdmissionOptions {
   /** Whether this controller is stopping. */
   readonly draining: () => boolean;
   readonly refusals: RefusalNotes;
+  readonly redemptions: Pick<FailedAttempts, "guard">;
 }
 
 /** Who wants something, and of which session. */
@@ -45,6 +47,11 @@ export class Admission {
   /** The proof in the Cookie header. Throws the SESSION_NOT_FOUND of an unknown session where there is none. */
   requireProof(cookie: string | undefined, attempt: Attempt): string {
     return readProof(cookie) ?? this.refuse(sessionNotFound(), attempt);
+  }
+
+  /** Shows a token or a proof to whoever can tell; LIMITED where the viewer's address has shown too many that are no good. */
+  trying<T>({ viewer }: Attempt, work: () => Promise<T>): Promise<T> {
+    return this.#options.redemptions.guard(viewer, work);
   }
 
   /** Has the error noted and throws it. */

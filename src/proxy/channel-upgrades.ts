@@ -101,7 +101,7 @@ export class ChannelUpgrades implements Upgrades {
     const proof = admission.requireProof(request.headers.cookie, attempt);
     this.#requireRoom(attempt);
     try {
-      return await sessions.openChannel(sessionId, proof, viewer);
+      return await admission.trying(attempt, () => sessions.openChannel(sessionId, proof, viewer));
     } catch (error) {
       throw withoutHints(error);
     }
@@ -112,7 +112,8 @@ export class ChannelUpgrades implements Upgrades {
     this.#requireWelcome(request, { viewer });
     this.#requireRoom({ viewer });
     const origin = schemeOfOrigin(request.headers.origin);
-    return entrance.openChannel({ token: readToken(request), origin }, viewer);
+    const url = { token: readToken(request), origin };
+    return this.#options.admission.trying({ viewer }, () => entrance.openChannel(url, viewer));
   }
 
   #requireWelcome(request: IncomingMessage, attempt: Attempt): void {

@@ -11,6 +11,7 @@ import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import type { ServerTls } from "../lib/tls-server.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
+import type { FailedAttempts } from "../rpc/failed-attempts.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { Readiness } from "../telemetry/readiness.js";
 import { Admission } from "./admission.js";
@@ -42,6 +43,8 @@ export interface ProxyServerOptions {
   /** Undefined where they are not (console.compat_tokens). */
   readonly compat?: CompatOptions | undefined;
   readonly refusals: RefusalNotes;
+  /** Console tokens and cookies that are no good. */
+  readonly redemptions: Pick<FailedAttempts, "guard">;
   readonly runViewer: ChannelUpgradesOptions["runViewer"];
   readonly webSockets: ChannelUpgradesOptions["webSockets"];
   readonly readiness: Readiness;
@@ -69,7 +72,8 @@ const REQUEST_IDS = { headers: [REQUEST_ID_HEADER], prefix: "" };
  * DRAINING, lets requests that run finish, and cuts whatever is left: it always ends.
  */
 export function createProxyServer(options: ProxyServerOptions): HttpServer {
-  const { listen, tls, log, metrics, redeeming, sessions, refusals, readiness, runViewer, webSockets } = options;
+  const { listen, tls, log, metrics, redeeming, sessions, refusals, redemptions, readiness, runViewer, webSockets } =
+    options;
   const { allowedOrigins, frameAncestors, trustedProxies, requestMs, finishMs } = options;
   const proxies = new TrustedProxies(trustedProxies);
   const seconds = metrics.proxySeconds;
@@ -77,7 +81,7 @@ export function createProxyServer(options: ProxyServerOptions): HttpServer {
   const framed = frameAncestors.length > 0;
   const origins = new OriginRule({ allowed: allowedOrigins, required: framed });
   const draining = (): boolean => server.stopping;
-  const admission = new Admission({ origins, draining, refusals });
+  const admission = new Admission({ origins, draining, refusals, redemptions });
   const headers = securityHeaders(frameAncestors);
   const handlers = { redeeming, sessions, readiness, requests, admission, framed };
   const server: HttpServer = new HttpServer({

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FastifyRequest, onRequestHookHandler, RouteHandlerMethod } from "fastify";
-import type { Redeeming, ViewerSessions } from "../console/viewer.js";
+import type { Redeeming, SessionStatus, ViewerSessions } from "../console/viewer.js";
 import { HttpProblem, problemFrom } from "../http/http-problem.js";
 import type { HttpRequests } from "../http/http-requests.js";
 import type { Admission, Attempt } from "./admission.js";
@@ -32,7 +32,8 @@ export function redeemToken(options: SessionHandlerOptions): RouteHandlerMethod 
   return async (request, reply) => {
     const viewer = requests.of(request.raw);
     admission.requireServing({ viewer });
-    const { session, proof } = await redeeming.execute((request.body as { readonly token: string }).token, viewer);
+    const { token } = request.body as { readonly token: string };
+    const { session, proof } = await admission.trying({ viewer }, () => redeeming.execute(token, viewer));
     const secure = viewer.scheme === "https";
     const cookie = writeSessionCookie({ sessionId: session.sessionId, proof, secure, framed });
     return reply.code(201).header("set-cookie", cookie).send(openedJson(session));
@@ -43,12 +44,13 @@ export function redeemToken(options: SessionHandlerOptions): RouteHandlerMethod 
  * Says how a session stands, always with 200: browsers write any other status into their error log. Who only asks is
  * refused nothing.
  */
-export function tellStatus({ sessions, requests }: SessionHandlerOptions): RouteHandlerMethod {
+export function tellStatus({ sessions, requests, admission }: SessionHandlerOptions): RouteHandlerMethod {
   return async (request) => {
     try {
       const proof = readProof(request.headers.cookie);
       if (proof === undefined) throw sessionNotFound();
-      return statusJson(await sessions.status(sessionIn(request), proof));
+      const ask = (): Promise<SessionStatus> => sessions.status(sessionIn(request), proof);
+      return statusJson(await admission.trying(attemptOf(requests, request), ask));
     } catch (error) {
       const problem = problemFrom(withoutHints(error));
       requests.of(request.raw).problem = problem;
@@ -63,7 +65,7 @@ export function endSession({ sessions, requests, admission }: SessionHandlerOpti
     const attempt = attemptOf(requests, request);
     const proof = admission.requireProof(request.headers.cookie, attempt);
     try {
-      await sessions.end(sessionIn(request), proof, attempt.viewer);
+      await admission.trying(attempt, () => sessions.end(sessionIn(request), proof, attempt.viewer));
     } catch (error) {
       throw withoutHints(error);
     }

@@ -17,7 +17,7 @@ export const REQUEST_ID_HEADER = "x-request-id";
 
 /** What a wrapper of methods needs besides the methods. */
 export interface CallOptions {
-  readonly callers: Pick<Callers, "identify">;
+  readonly callers: Pick<Callers, "admit" | "serveAnybody" | "identify">;
   readonly log: Log;
   readonly metrics: Pick<ControllerMetrics, "rpcSeconds">;
 }

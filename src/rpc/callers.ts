@@ -2,8 +2,10 @@
 // Who calls, whatever the protocol: the credentials are shown to one source after the other.
 import { ServiceError } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
+import type { CallLimits } from "./call-limits.js";
 import type { Caller } from "./caller.js";
 import { NOBODY } from "./caller.js";
+import type { Attempt } from "./failed-attempts.js";
 
 /** What a caller shows. */
 export interface Credentials {
@@ -18,7 +20,8 @@ export interface CallerSource {
   /**
    * The caller, or NOBODY where this source does not know the credentials. A promise only where somebody must be asked.
    * Throws a ServiceError where it cannot tell, such as DATABASE_UNAVAILABLE, and UNAUTHENTICATED for what is its own and
-   * no good: no other source is asked then.
+   * no good: no other source is asked then. A signal that has aborted says that nobody else's service is to be asked, and
+   * what to throw in its place.
    */
   identify(credentials: Credentials, signal: AbortSignal): Caller | Promise<Caller>;
 }
@@ -29,6 +32,7 @@ export interface CallersOptions {
   readonly sources: readonly CallerSource[];
   /** The entrance's name in the metric. */
   readonly entrance: "grpc" | "rest";
+  readonly limits: Pick<CallLimits, "address" | "caller" | "logins">;
   readonly metrics: Pick<ControllerMetrics, "authenticationFailures">;
 }
 
@@ -38,6 +42,33 @@ export class Callers {
 
   constructor(options: CallersOptions) {
     this.#options = options;
+  }
+
+  /** The caller of one more request. Throws LIMITED where there are too many from there, or of that caller, else as `identify`. */
+  async admit(credentials: Credentials, attempt: Attempt): Promise<Caller> {
+    const { limits } = this.#options;
+    const { clientAddress, requestId } = attempt;
+    limits.address.take(attempt);
+    const caller = await this.#login(credentials, attempt);
+    limits.caller.take({ clientAddress, requestId, caller });
+    return caller;
+  }
+
+  /** Does what anybody may ask for who proves it within the request: what is shown there in vain counts as a failed login. */
+  async serveAnybody<T>(attempt: Attempt, work: () => Promise<T>): Promise<T> {
+    const { address, logins } = this.#options.limits;
+    address.take(attempt);
+    return logins.guard(attempt, work);
+  }
+
+  async #login(credentials: Credentials, attempt: Attempt): Promise<Caller> {
+    const { logins } = this.#options.limits;
+    try {
+      return await this.identify(credentials, logins.signalFor(attempt));
+    } catch (error) {
+      if (credentials.token !== undefined) await logins.failed(error, attempt);
+      throw error;
+    }
   }
 
   /** The caller. Throws UNAUTHENTICATED, which is counted, where nobody knows it, and what a source threw that cannot tell. */

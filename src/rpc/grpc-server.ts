@@ -4,13 +4,23 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Server as Listener, Socket } from "node:net";
 import { createServer } from "node:net";
 import { withDeadline } from "../lib/deadline.js";
-import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, MAX_MESSAGE_BYTES, STOP_GRACE_MS } from "../lib/limits.js";
+import {
+  KEEPALIVE_INTERVAL_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  MAX_CALLS_PER_CONNECTION,
+  MAX_GRPC_CONNECTIONS,
+  MAX_MESSAGE_BYTES,
+  STOP_GRACE_MS,
+} from "../lib/limits.js";
+import type { ConnectionsPerAddress } from "../lib/connections-per-address.js";
+import { boundPerAddress } from "../lib/connections-per-address.js";
 import type { Part } from "../lib/lifecycle.js";
 import { connectionsOf, listen, portOf } from "../lib/listen.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import type { ServerTls } from "../lib/tls-server.js";
 import { createTlsListener } from "../lib/tls-server.js";
+import { SilentCalls } from "./silent-calls.js";
 
 /** A gRPC listener. */
 export interface GrpcServerOptions {
@@ -19,6 +29,8 @@ export interface GrpcServerOptions {
   readonly listen: Address;
   /** Undefined: it speaks in the clear. */
   readonly tls?: ServerTls | undefined;
+  /** Undefined: one address may have all connections. */
+  readonly perAddress?: ConnectionsPerAddress;
   /** Adds the services; called once, before it listens. */
   readonly addServices: (server: Server) => void;
   readonly log: Log;
@@ -42,6 +54,8 @@ export class GrpcServer implements Part {
       "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
       "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+      "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
+      interceptors: [new SilentCalls().interceptor],
       // Statistics of every call for a debugging service that is not offered here.
       "grpc.enable_channelz": 0,
     });
@@ -55,9 +69,11 @@ export class GrpcServer implements Part {
   }
 
   async start(): Promise<void> {
-    const { listen: at, tls, log, name } = this.#options;
+    const { listen: at, tls, perAddress, log, name } = this.#options;
     const listener = tls ? createTlsListener("h2", tls) : createServer();
     listener.on(tls ? "secureConnection" : "connection", (socket: Socket) => this.#serve(socket));
+    listener.maxConnections = MAX_GRPC_CONNECTIONS;
+    if (perAddress) boundPerAddress(listener, perAddress);
     this.#listener = listener;
     this.#connections = connectionsOf(listener);
     await listen(listener, { name, at, log });

@@ -15,7 +15,8 @@ const RETRY_INFO_URL = "type.googleapis.com/google.rpc.RetryInfo";
 
 /** The status of an error, with google.rpc.ErrorInfo and, where a retry helps, RetryInfo in its details. */
 export function statusFromError(error: ServiceError): StatusObject {
-  const { grpc, retryMs } = error.mapping;
+  const { retryMs } = error;
+  const { grpc } = error.mapping;
   const info = ErrorInfo.encode({ reason: error.reason, domain: ERROR_DOMAIN, metadata: error.metadata }).finish();
   const details = [{ typeUrl: ERROR_INFO_URL, value: Buffer.from(info) }];
   if (retryMs !== undefined) details.push({ typeUrl: RETRY_INFO_URL, value: retryInfo(retryMs) });

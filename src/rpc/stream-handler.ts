@@ -76,7 +76,7 @@ export class StreamHandlers implements Part {
     call.sendMetadata(headerOf(context));
     const serve = async (): Promise<void> => {
       if (this.#draining) throw draining();
-      context = { ...context, caller: await this.#options.callers.identify(credentials, gone.signal) };
+      context = { ...context, caller: await this.#options.callers.admit(credentials, context) };
       await this.#whileKnown(credentials, gone, () => this.#send(method, call, context));
     };
     const error = await serve().then(() => undefined, serviceErrorFrom);

@@ -65,13 +65,15 @@ export class UnaryHandlers implements Part {
         call.sendMetadata(headerOf(context));
       };
       const serve = async (): Promise<Response> => {
-        if (audience === "callers") {
-          const credentials = credentialsOf(call, context);
-          context = { ...context, caller: await this.#options.callers.identify(credentials, gone.signal) };
-        }
-        const request: Request | MalformedMessage = call.request;
-        if (request instanceof MalformedMessage) throw request.error;
-        return method(request, context);
+        const { callers } = this.#options;
+        const answer = async (): Promise<Response> => {
+          const request: Request | MalformedMessage = call.request;
+          if (request instanceof MalformedMessage) throw request.error;
+          return method(request, context);
+        };
+        if (audience === "anybody") return callers.serveAnybody(context, answer);
+        context = { ...context, caller: await callers.admit(credentialsOf(call, context), context) };
+        return answer();
       };
       this.#run(serve).then(
         (response) => {

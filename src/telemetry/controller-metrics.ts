@@ -117,7 +117,7 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
     ]),
     limitsReached: counter(
       "limits_reached_total",
-      "Viewers that a limit refused, and sessions that one ended, by the limit's setting (max_per_instance, max_per_caller, max_per_controller, max_channels, second_viewer, channel_types, idle_time).",
+      "What a limit refused or slowed down, and sessions that one ended, by the limit's setting: of sessions (max_per_instance, max_per_caller, max_per_controller, max_channels, second_viewer, idle_time), of console (channel_types), or of limits.",
       ["limit"],
     ),
     firstByteSeconds: seconds(

@@ -288,6 +288,7 @@ export class Deployment {
       identity: { trust_loopback: true },
       // Tests open more consoles of one machine within a minute than people do.
       sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
+      limits: { requests_per_caller: 0 },
       telemetry: { listen: this.telemetry },
       database: { url: this.databaseUrl },
       log: { level: "debug" },

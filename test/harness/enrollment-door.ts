@@ -7,11 +7,12 @@ import { issueForController } from "../../src/identity/authority-folder.js";
 import type { AuthorityFileNames } from "../../src/lib/authority-files.js";
 import { systemClock } from "../../src/lib/clock.js";
 import { silentLog } from "../../src/lib/log.js";
-import { ServiceError } from "../../src/lib/service-error.js";
 import { TlsFiles } from "../../src/lib/tls-files.js";
+import { NOBODY } from "../../src/rpc/caller.js";
 import { GrpcServer } from "../../src/rpc/grpc-server.js";
 import { UnaryHandlers } from "../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../src/telemetry/controller-metrics.js";
+import { callersAre } from "./callers.js";
 import type { EnrollmentStage } from "./enrollment.js";
 
 /** A controller's API as far as hosts that enrol see it: over TLS, and with nobody as a caller. */
@@ -24,10 +25,7 @@ export class EnrollmentDoor {
   constructor({ enrolling }: Pick<EnrollmentStage, "enrolling">, files: AuthorityFileNames, port = 0) {
     const log = silentLog;
     const metrics = createControllerMetrics(new Registry());
-    const identify = (): never => {
-      throw new ServiceError("UNAUTHENTICATED", "nobody is known here");
-    };
-    const handlers = new UnaryHandlers({ callers: { identify }, log, metrics });
+    const handlers = new UnaryHandlers({ callers: callersAre(NOBODY), log, metrics });
     this.#files = new TlsFiles({ name: "api", files, metrics, log, clock: systemClock });
     const hosts = {
       enroll: (...asked: Parameters<typeof enrolling.enroll>) => ((this.calls += 1), enrolling.enroll(...asked)),

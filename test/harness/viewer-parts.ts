@@ -3,6 +3,7 @@ import { PassThrough } from "node:stream";
 import type { AgentLink } from "../../src/agents/agent-link.js";
 import { AuditLog } from "../../src/audit/audit-log.js";
 import { RefusalRecorder } from "../../src/audit/refusal-recorder.js";
+import type { BeginSessionOptions } from "../../src/console/begin-session.js";
 import { BeginSession } from "../../src/console/begin-session.js";
 import { EnterByToken } from "../../src/console/enter-by-token.js";
 import { IdleSessions } from "../../src/console/idle-sessions.js";
@@ -21,6 +22,7 @@ import { systemClock } from "../../src/lib/clock.js";
 import { ServiceError } from "../../src/lib/service-error.js";
 import type { Closing } from "../../src/sessions/session.js";
 import { ControllerPlaces } from "../../src/sessions/controller-places.js";
+import { NO_CALL_LIMITS } from "../../src/rpc/call-limits.js";
 import { ChannelStore } from "../../src/sessions/channel-store.js";
 import { SessionRegistry } from "../../src/sessions/session-registry.js";
 import { SessionStore } from "../../src/sessions/session-store.js";
@@ -46,6 +48,8 @@ export interface ViewerPartsOptions {
   /** Names of the SPICE channel types that are let in; all that tests use if not given. */
   readonly channelTypes?: readonly string[];
   readonly graceMs?: number;
+  /** How often sessions may begin; as often as tests like if not given. */
+  readonly limit?: BeginSessionOptions["limit"];
 }
 
 /** Where the agents are, as far as viewers are concerned. */
@@ -113,6 +117,7 @@ export class ViewerParts {
       channelTypes = ["main", "display", "inputs", "cursor", "playback", "record"],
       graceMs = 0,
       legacy = NO_LEGACY_TOKENS,
+      limit = NO_CALL_LIMITS.sessions,
     }: ViewerPartsOptions = {},
   ) {
     const { database } = db;
@@ -138,7 +143,7 @@ export class ViewerParts {
     };
     const places = new ControllerPlaces({ most: maxPerController, registry, clock });
     const beginnings = new SessionBeginnings(database, rules);
-    const beginning = new BeginSession({ beginnings, places, endings, log });
+    const beginning = new BeginSession({ beginnings, places, endings, limit, log });
     const shared = { tokens, legacy, sessions, beginning, instances, agents, drain, refusals };
     this.redeeming = new RedeemConsoleToken(shared);
     this.viewers = new ProvenSessions({

@@ -103,6 +103,8 @@ class Door {
         setHypervisor: () => Promise.resolve(),
       },
       databaseUp: () => true,
+      connections: { take: () => undefined },
+      messagesPerSecond: 0,
       hostsProven: true,
       revocations: new FakeRevocations(),
       refusals: { record: (refusal: Refusal) => void this.refusals.push(refusal) },

@@ -5,6 +5,7 @@ import type { OpenedSession } from "../../../src/console/viewer.js";
 import { IDLE_SLACK_MS, VIEWER_AWAY_S } from "../../../src/lib/limits.js";
 import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
 import type { Session } from "../../../src/sessions/session.js";
+import { Limit } from "../../../src/rpc/limit.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
 import { authorize, uuidOf } from "../../harness/inventory.js";
 import { rejectionOf } from "../../harness/rejection.js";
@@ -88,6 +89,33 @@ describe("Limits, for viewers", () => {
       const { session } = await parts.redeeming.execute(token, parts.context());
       expect((await refusalOf(parts.redeeming.execute(token, parts.context()))).reason).to.equal("TOKEN_USED");
       expect((await storedSession(db, session)).end_reason).to.equal(null);
+    });
+  });
+
+  describe("per address", () => {
+    it("refuses sessions that begin too often, leaves the token usable, and is noted where the limit is", async () => {
+      const noted: string[] = [];
+      const clock = new FakeClock();
+      const limit = new Limit({
+        name: "sessions_per_address",
+        what: "new consoles",
+        rate: { perSecond: 1, burst: 2 },
+        keyOf: ({ clientAddress }) => clientAddress,
+        notes: { note: (name, key) => void noted.push(`${name} ${key}`) },
+        clock,
+      });
+      const parts = newParts({ limit });
+      for (let count = 0; count < 2; count += 1) await begin(parts);
+      const { token } = await authorize(db.database, VM, "a");
+      const refused = await refusalOf(parts.redeeming.execute(token, parts.context()));
+      expect([refused.reason, refused.retryMs]).to.deep.equal(["LIMITED", 1_000]);
+      expect((await refusalOf(parts.enter(token))).reason).to.equal("LIMITED");
+      expect(noted).to.deep.equal(Array(2).fill("sessions_per_address 192.0.2.9"));
+      await parts.recorder.idle();
+      expect(await db.sql("select from audit_events where action = 'refused'"), "noted twice").to.have.length(0);
+      clock.advance(1_000);
+      await parts.redeeming.execute(token, parts.context());
+      await begin(newParts());
     });
   });
 

@@ -9,7 +9,9 @@ import type { Page, PageRequest } from "../../../src/db/page-token.js";
 import type { GatewayServerOptions } from "../../../src/gateway/gateway-server.js";
 import { createGatewayServer } from "../../../src/gateway/gateway-server.js";
 import type { Instance, InstanceFilters } from "../../../src/instances/instance.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import type { Caller } from "../../../src/rpc/caller.js";
+import type { CallersOptions, CallerSource } from "../../../src/rpc/callers.js";
 import { Callers } from "../../../src/rpc/callers.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
@@ -23,7 +25,12 @@ export const CALLER = { subject: "tester", project: "", roles: ["admin" as const
 /** Who is known as in a deployment without Keystone, on trusted loopback or not. */
 export function loopbackCallers(trusted: boolean, caller: Caller = CALLER): Callers {
   const source = new LoopbackCallers({ trust_loopback: trusted, loopback_caller: caller }, "any");
-  return new Callers({ sources: [source], entrance: "rest", metrics: createCallMetrics(new Registry()) });
+  return callersFrom(source);
+}
+
+/** The same by any source, within limits. */
+export function callersFrom(source: CallerSource, limits: CallersOptions["limits"] = NO_CALL_LIMITS): Callers {
+  return new Callers({ sources: [source], entrance: "rest", limits, metrics: createCallMetrics(new Registry()) });
 }
 
 export const URL = "http://proxy.example/console#token=t";

@@ -32,6 +32,12 @@ describe("logOutcome", () => {
     expect(JSON.stringify(line)).not.to.include("inside");
   });
 
+  it("is quiet about what is written down elsewhere", () => {
+    write({ problem: new ServiceError("LIMITED", "too many", { noted: true }) });
+    expect(log.at("info")).to.deep.equal([]);
+    expect(log.at("debug")).to.have.length(1);
+  });
+
   it("says what failed as an error, with its cause", () => {
     write({ problem: new ServiceError("INTERNAL", "see the log", { cause: new Error("inside") }) });
     const [line] = log.at("error");

@@ -34,6 +34,9 @@ describe("the page's words", () => {
       expect(wordsOf(reasonOf("LIMITED", limit)), limit).to.include({ next: "ask" });
       expect(reasonOf("LIMITED", limit)).not.to.equal("LIMITED");
     }
+    for (const limit of ["sessions_per_address", "failed_redemptions_per_address"]) {
+      expect(wordsOf(reasonOf("LIMITED", limit)).text, limit).to.match(/from your network/);
+    }
     expect(reasonOf("LIMITED", "max_channels")).to.equal("LIMITED");
     expect(reasonOf("TOKEN_USED", "max_per_caller")).to.equal("TOKEN_USED");
   });

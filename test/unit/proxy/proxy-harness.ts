@@ -17,6 +17,7 @@ import type {
   ViewerSessions,
 } from "../../../src/console/viewer.js";
 import { MAX_VIEWER_MESSAGE_BYTES } from "../../../src/lib/limits.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
 import type { AcceptedViewer } from "../../../src/proxy/channel-upgrades.js";
 import type { ProxyServerOptions } from "../../../src/proxy/proxy-server.js";
@@ -155,6 +156,7 @@ export class ProxyUnderTest {
       listen: { host: "127.0.0.1", port: 0 },
       redeeming: this.viewers,
       sessions: this.viewers,
+      redemptions: NO_CALL_LIMITS.redemptions,
       refusals: { note: (error, { sessionId }) => this.refused.push([reasonOf(error), sessionId]) },
       runViewer: (viewer) => {
         this.accepted.push(viewer);

@@ -2,6 +2,7 @@
 import { expect } from "chai";
 import { Registry } from "prom-client";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import type { Caller } from "../../../src/rpc/caller.js";
 import { NOBODY } from "../../../src/rpc/caller.js";
 import type { CallerSource } from "../../../src/rpc/callers.js";
@@ -22,7 +23,7 @@ describe("Callers", () => {
 
   function callers(...answers: CallerSource["identify"][]): Callers {
     const sources = answers.map((identify) => ({ identify }));
-    return new Callers({ sources, entrance: "rest", metrics: createCallMetrics(registry) });
+    return new Callers({ sources, entrance: "rest", limits: NO_CALL_LIMITS, metrics: createCallMetrics(registry) });
   }
   const failures = async (): Promise<number> =>
     Number(/failures_total\{entrance="rest"\} (\d+)/.exec(await registry.metrics())?.[1] ?? 0);

@@ -25,6 +25,12 @@ describe("statusFromError", () => {
     expect(retry?.retryDelay).to.deep.equal({ seconds: 2n, nanos: 0 });
   });
 
+  it("says when to try again by the error's own word, where it has one", () => {
+    const error = new ServiceError("LIMITED", "too many", { retryMs: 12_345 });
+    const { retry } = errorDetails(statusFromError(error).metadata);
+    expect(retry?.retryDelay).to.deep.equal({ seconds: 12n, nanos: 345_000_000 });
+  });
+
   it("never sends the cause", () => {
     const cause = new Error("password=hunter2");
     const result = statusFromError(new ServiceError("INTERNAL", "internal error", { cause }));

@@ -6,6 +6,7 @@ import type { LookupConsoleTokenResponse } from "../../../proto/gen/spicegate/co
 import { ConsoleServiceClient, ConsoleServiceService } from "../../../proto/gen/spicegate/console/v1/console.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import type { Caller } from "../../../src/rpc/caller.js";
 import { NOBODY } from "../../../src/rpc/caller.js";
@@ -37,6 +38,7 @@ describe("UnaryHandlers", () => {
     callers: new Callers({
       sources: [{ identify: (credentials, signal) => identify(credentials, signal) }],
       entrance: "grpc",
+      limits: NO_CALL_LIMITS,
       metrics,
     }),
     log: silentLog,
