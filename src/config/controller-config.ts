@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { MAX_HOST_LENGTH } from "../lib/limits.js";
 import { anyAddress, LOOPBACK_ONLY, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
@@ -8,8 +6,11 @@ import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
 import type { TlsFileNames } from "../lib/tls-files.js";
 import { readTlsIdentity } from "../lib/tls-files.js";
+import type { KeystoneSettings } from "./keystone-settings.js";
+import { keystoneProblems, keystoneShape, readKeystoneSettings } from "./keystone-settings.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
+import { readAuthorities, readSecret } from "./setting-files.js";
 import {
   areCiphers,
   dataPath,
@@ -342,6 +343,12 @@ export const controllerSchema = z.strictObject({
             .describe("The caller's roles: admin, member, reader, auditor, service."),
         })
         .prefault({}),
+      ...keystoneShape,
+    })
+    .superRefine((identity, context) => {
+      for (const { path, error } of keystoneProblems(identity)) {
+        context.addIssue({ code: "custom", path: [path], message: error });
+      }
     })
     .prefault({}),
   inventory: z
@@ -364,11 +371,13 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
 });
 
-/** The checked configuration; `database.password` and `displays.ca` come from their files. */
-export type ControllerConfig = Omit<Settings, "database" | "displays" | "spice"> & {
+/** The checked configuration; `database.password`, `displays.ca` and secrets of `identity.keystone` come from their files. */
+export type ControllerConfig = Omit<Settings, "database" | "displays" | "spice" | "identity"> & {
   readonly database: { readonly url: string; readonly password: string | undefined };
   readonly displays: Omit<Settings["displays"], "ca_file"> & { readonly ca: string | undefined };
   readonly spice: Settings["spice"] & { readonly html5proxy_base_url: string };
+  /** `keystone` is undefined where there is no Keystone. */
+  readonly identity: Settings["identity"] & { readonly keystone: KeystoneSettings | undefined };
 };
 
 type Settings = z.infer<typeof controllerSchema>;
@@ -376,15 +385,16 @@ type Settings = z.infer<typeof controllerSchema>;
 /** Reads and checks the controller's configuration. Throws ConfigError. */
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
-  const { database, proxy, spice } = config;
+  const { database, proxy, spice, identity } = config;
   const { ca_file: caFile, ...displays } = config.displays;
   const files = proxyTlsFiles(proxy);
   if (files) requireTlsFiles(files);
   return {
     ...config,
     database: { url: database.url, password: readPassword(database.password_file) },
-    displays: { ...displays, ca: readAuthorities(caFile) },
+    displays: { ...displays, ca: readAuthorities("displays.ca_file", caFile) },
     spice: { ...spice, html5proxy_base_url: spice.html5proxy_base_url ?? usualBaseUrl(config) },
+    identity: { ...identity, keystone: readKeystoneSettings(identity) },
   };
 }
 
@@ -410,26 +420,5 @@ function requireTlsFiles(files: TlsFileNames): void {
 }
 
 function readPassword(file: string | undefined): string | undefined {
-  return file === undefined ? undefined : readSetting("database.password_file", file).trimEnd();
-}
-
-function readAuthorities(file: string | undefined): string | undefined {
-  if (file === undefined) return undefined;
-  const name = "displays.ca_file";
-  const text = readSetting(name, file);
-  try {
-    new X509Certificate(text);
-    return text;
-  } catch {
-    throw new ConfigError([`${name}: ${file} holds no certificate in PEM form`]);
-  }
-}
-
-/** The text of the file that a setting names. */
-function readSetting(name: string, file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new ConfigError([`${name}: ${messageOf(error)}`]);
-  }
+  return file === undefined ? undefined : readSecret("database.password_file", file);
 }

@@ -139,8 +139,8 @@ export const LEGACY_RECONNECT_BACKOFF = { firstMs: 100, mostMs: 1_000 };
 /** Questions to the legacy store at the same time, and how many more may wait for their turn. */
 export const MAX_LEGACY_CALLS = 64;
 export const MAX_WAITING_LEGACY_CALLS = 1_000;
-/** Without a failure for so long the legacy store is well again. */
-export const LEGACY_SETTLES_MS = 3_000;
+/** Without a failure for so long what others depend on (the legacy store, Keystone) is well again. */
+export const OUTAGE_SETTLES_MS = 3_000;
 /** For one command to memcached, and for all that make one step of the store; less than a caller waits. */
 export const MEMCACHED_COMMAND_MS = 400;
 export const MEMCACHED_MS = 800;
@@ -223,6 +223,21 @@ export const CHANNEL_SETTLES_MS = 10_000;
 export const MAX_PENDING_REFUSALS = 100;
 export const REFUSALS_PER_SECOND = 10;
 export const MAX_CHANNELS_SHOWN = 100;
+
+// Keystone.
+/** From asking who a token belongs to until the answer, with everything that it takes. */
+export const KEYSTONE_MS = 3_000;
+export const MAX_KEYSTONE_REQUESTS = 32;
+export const MAX_WAITING_KEYSTONE_REQUESTS = 1_000;
+/** Keystone's own tokens have some 200 characters, or 1,000 where they are signed. */
+export const MAX_KEYSTONE_TOKEN_LENGTH = 4_096;
+export const MAX_KEYSTONE_ANSWER_BYTES = 256 * 1024;
+export const MAX_KEYSTONE_CALLERS = 10_000;
+/** Tokens that Keystone did not know, apart from those above: whoever makes up tokens pushes nobody out. */
+export const MAX_UNKNOWN_KEYSTONE_TOKENS = 10_000;
+export const UNKNOWN_KEYSTONE_TOKEN_MS = 10_000;
+/** How long no login follows one that was refused: Keystone may lock a user whose password is often wrong. */
+export const KEYSTONE_LOGIN_PAUSE_MS = 5_000;
 
 // Watches.
 /** Calls that watch sessions, and as many that watch instances. */

@@ -28,6 +28,7 @@ export interface ControllerMetrics {
   readonly instanceWatches: Gauge;
   readonly tlsCertificateExpiry: Gauge<"listener">;
   readonly tlsReloadFailures: Counter<"listener">;
+  readonly keystoneSeconds: Histogram<"outcome">;
   readonly consoleauthChecks: Counter<"result">;
   readonly consoleauthWriteFailures: Counter<"operation">;
 }
@@ -127,6 +128,11 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       "tls_reload_failures_total",
       "New certificates that were no good, so that the one before stayed in effect, by listener.",
       ["listener"],
+    ),
+    keystoneSeconds: seconds(
+      "keystone_seconds",
+      "Time to ask Keystone whose a token is, by outcome (known, unknown, failed); what the cache knows is not asked.",
+      ["outcome"],
     ),
     consoleauthChecks: counter(
       "consoleauth_checks_total",
