@@ -2,6 +2,7 @@
 // Callers that Keystone knows. What it says of a token counts for a while, also while it is away; of the token itself only
 // the SHA-256 is kept, and nothing of it is logged.
 import { createHash } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import type { Histogram } from "prom-client";
 import type { KeystoneSettings } from "../config/keystone-settings.js";
 import { Slots } from "../db/slots.js";
@@ -61,6 +62,8 @@ export class KeystoneTokens implements CallerSource, Part {
 
   constructor(options: KeystoneTokensOptions) {
     const { settings, log, clock = systemClock, timeOfDay = Date.now } = options;
+    // Every question that runs or waits listens to it.
+    setMaxListeners(0, this.#stopping.signal);
     this.#options = options;
     this.#clock = clock;
     this.#timeOfDay = timeOfDay;
