@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The legacy store as a program of its own, `spicegate consoleauth`: what nova-consoleauth was. It needs no database.
+// The legacy store as a program of its own, `spicegate consoleauth`: what nova-consoleauth was. Of the
+// database it only wants to know the tokens of its callers.
 import type { Server } from "@grpc/grpc-js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
+import { createCallerParts } from "./caller-parts.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { createLocalParts } from "./consoleauth/legacy-parts.js";
+import { Notifications } from "./db/notifications.js";
+import { Database } from "./db/pool.js";
+import { USER_TOKENS_CHANNEL } from "./identity/user-token-store.js";
 import type { Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
-import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
 import { createCallMetrics } from "./telemetry/controller-metrics.js";
@@ -33,8 +37,11 @@ export class ConsoleAuthProgram implements Part {
   constructor({ config, log }: ConsoleAuthProgramOptions) {
     const { listen, telemetry_listen: telemetryListen } = config.consoleauth;
     const registry = createRegistry();
-    const callers = new LoopbackCallers(config.identity);
-    const handlers = new UnaryHandlers({ callers, log, metrics: createCallMetrics(registry) });
+    const metrics = createCallMetrics(registry);
+    const database = new Database({ ...config.database, log });
+    const notifications = new Notifications({ ...config.database, channels: [USER_TOKENS_CHANNEL], log });
+    const callers = createCallerParts({ config, database, notifications, log, metrics });
+    const handlers = new UnaryHandlers({ callers: callers.grpc, log, metrics });
     const { store, consoleAuth } = createLocalParts(config);
     const addServices = (server: Server): void => {
       addConsoleAuthService(server, handlers, consoleAuth);
@@ -44,6 +51,9 @@ export class ConsoleAuthProgram implements Part {
     this.#log = log;
     this.#lifecycle = new Lifecycle(log, [
       { name: "telemetry", part: new TelemetryServer(telemetry) },
+      { name: "database", part: database },
+      { name: "notifications", part: notifications },
+      ...callers.parts,
       { name: "store", part: store },
       {
         name: "server",

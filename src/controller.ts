@@ -10,6 +10,8 @@ import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-se
 import { addConsoleService } from "./api/console-service.js";
 import { addInventoryService } from "./api/inventory-service.js";
 import { addSessionService } from "./api/session-service.js";
+import type { CallerParts } from "./caller-parts.js";
+import { createCallerParts } from "./caller-parts.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import type { LegacyParts } from "./consoleauth/legacy-parts.js";
 import { createLegacyParts } from "./consoleauth/legacy-parts.js";
@@ -20,6 +22,7 @@ import { createGatewayServer } from "./gateway/gateway-server.js";
 import { CONTROLLERS_CHANNEL, INSTANCES_CHANNEL } from "./instances/announcements.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
+import { purgeExpiredUserTokens, USER_TOKENS_CHANNEL } from "./identity/user-token-store.js";
 import { systemClock } from "./lib/clock.js";
 import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
@@ -27,7 +30,6 @@ import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { formatAddress, requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
-import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
@@ -69,7 +71,7 @@ export class Controller implements Part {
   readonly #agentServer: GrpcServer;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
-  readonly #callers: LoopbackCallers;
+  readonly #callers: CallerParts;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
@@ -86,12 +88,12 @@ export class Controller implements Part {
     const readiness = this.#readiness;
     const database = new Database({ ...config.database, log });
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
-    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL];
+    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL, USER_TOKENS_CHANNEL];
     const notifications = new Notifications({ ...config.database, channels, log });
     const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
-    const callers = new LoopbackCallers(config.identity);
-    const calls = { callers, log, metrics };
+    const callers = createCallerParts({ config, database, notifications, log, metrics });
+    const calls = { callers: callers.grpc, log, metrics };
     this.#database = database;
     this.#notifications = notifications;
     this.#instances = instances;
@@ -145,6 +147,7 @@ export class Controller implements Part {
     const { records, entrances, endings } = this.#viewers;
     const tasks = [
       { name: "expired tokens", run: purgeExpiredTokens },
+      { name: "expired user tokens", run: purgeExpiredUserTokens },
       ...instances.sweepTasks(),
       ...endings.sweepTasks(),
     ];
@@ -152,6 +155,7 @@ export class Controller implements Part {
       { name: "telemetry", part: this.#telemetryServer() },
       { name: "database", part: database },
       { name: "notifications", part: this.#notifications },
+      ...this.#callers.parts,
       { name: "instances", part: instances },
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
       ...this.#legacy.parts,
@@ -226,7 +230,7 @@ export class Controller implements Part {
     const part = createGatewayServer({
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
-      callers: this.#callers,
+      callers: this.#callers.rest,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,

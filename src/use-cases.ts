@@ -12,10 +12,12 @@ import { InstanceAccess } from "./console/instance-access.js";
 import { ListAuditEvents } from "./console/list-audit-events.js";
 import { LookupConsoleToken } from "./console/lookup-console-token.js";
 import { ManageInventory } from "./console/manage-inventory.js";
+import { ManageUsers } from "./console/manage-users.js";
 import { ManageSessions } from "./console/manage-sessions.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
 import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import type { Database } from "./db/pool.js";
+import { UserTokenStore } from "./identity/user-token-store.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
 import type { Log } from "./lib/log.js";
 import { ConsoleAuthorizer } from "./tokens/console-authorizer.js";
@@ -40,6 +42,7 @@ export interface UseCases {
   readonly revokeConsoleTokens: RevokeConsoleTokens;
   readonly inventory: ManageInventory;
   readonly sessions: ManageSessions;
+  readonly users: ManageUsers;
   readonly audit: ListAuditEvents;
 }
 
@@ -64,6 +67,7 @@ export function createUseCases(options: UseCasesOptions): UseCases {
     revokeConsoleTokens: new RevokeConsoleTokens({ access, tokens, legacy, log }),
     inventory: new ManageInventory({ access, instances, legacy }),
     sessions: new ManageSessions({ ...viewers, access }),
+    users: new ManageUsers({ access, tokens: new UserTokenStore(database), log }),
     audit: new ListAuditEvents(access, new AuditReader(database)),
   };
 }

@@ -27,7 +27,13 @@ export type AuditAction =
   | "ended"
   | "channel-opened"
   | "channel-closed"
-  | "adopted";
+  | "adopted"
+  | "join-token-created"
+  | "host-enrolled"
+  | "host-renewed"
+  | "host-revoked"
+  | "user-token-created"
+  | "user-tokens-revoked";
 
 /** Subject, project, request id and client address of an actor as SQL expressions. */
 export type ActorExpressions = readonly [string, string, string, string];
@@ -46,6 +52,8 @@ export interface AuditExpressions {
   readonly tokenCount?: string;
   readonly sessionId?: string;
   readonly channelId?: string;
+  /** Whose tokens, where they are a user's. */
+  readonly targetSubject?: string;
 }
 
 /** The actor as four parameters of a statement, the first of them at this position; `actorValues` are their values. */
@@ -61,11 +69,11 @@ export function actorValues(actor: AuditActor): readonly string[] {
 /** `insert into audit_events … select … <source>`: one row for each row of the source ("from issued"), or one row. */
 export function insertAudit(row: AuditExpressions, source = ""): string {
   return `insert into audit_events (action, subject, project_id, request_id, client_address,
-      reason, instance_uuid, host, console_type, token_id, token_count, session_id, channel_id)
+      reason, instance_uuid, host, console_type, token_id, token_count, session_id, channel_id, target_subject)
     select '${row.action}', ${row.actor.join(", ")},
       ${row.reason ?? "''"}, ${row.instanceUuid ?? "null::uuid"}, ${row.host ?? "null::text"},
       ${row.consoleType ?? "null::text"}, ${row.tokenId ?? "null::bigint"}, ${row.tokenCount ?? "null::integer"},
-      ${row.sessionId ?? "null::text"}, ${row.channelId ?? "null::bigint"}
+      ${row.sessionId ?? "null::text"}, ${row.channelId ?? "null::bigint"}, ${row.targetSubject ?? "null::text"}
     ${source}`;
 }
 

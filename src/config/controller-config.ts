@@ -295,6 +295,12 @@ export const controllerSchema = z.strictObject({
           "Where `spicegate consoleauth` answers, for workarounds.enable_consoleauth; unset = this controller keeps those tokens itself.",
         ),
       listen: loopbackAddress().default("127.0.0.1:50054").describe("Where `spicegate consoleauth` listens."),
+      token_file: z
+        .string()
+        .optional()
+        .describe(
+          "A file that holds a user token of role service and nothing else, for consoleauth.address and `spicegate upgrade-check`; read at the start; unset = they show none.",
+        ),
       telemetry_listen: loopbackAddress()
         .default("127.0.0.1:9466")
         .describe("Where `spicegate consoleauth` serves its /metrics, /healthz and /readyz over HTTP."),
@@ -325,9 +331,9 @@ export const controllerSchema = z.strictObject({
     .strictObject({
       trust_loopback: z
         .boolean()
-        .default(true)
+        .default(false)
         .describe(
-          "Whether callers on this machine are identity.loopback_caller, over REST with any token; otherwise all are refused.",
+          "Whether callers on this machine that show no token are identity.loopback_caller, over REST those with any token; a web server on this machine brings in everybody else too. Otherwise every caller needs a token.",
         ),
       loopback_caller: z
         .strictObject({
@@ -371,8 +377,9 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
 });
 
-/** The checked configuration; `database.password`, `displays.ca` and secrets of `identity.keystone` come from their files. */
-export type ControllerConfig = Omit<Settings, "database" | "displays" | "spice" | "identity"> & {
+/** The checked configuration; `consoleauth.token`, `database.password`, `displays.ca` and `identity.keystone` come from files. */
+export type ControllerConfig = Omit<Settings, "consoleauth" | "database" | "displays" | "spice" | "identity"> & {
+  readonly consoleauth: Settings["consoleauth"] & { readonly token: string | undefined };
   readonly database: { readonly url: string; readonly password: string | undefined };
   readonly displays: Omit<Settings["displays"], "ca_file"> & { readonly ca: string | undefined };
   readonly spice: Settings["spice"] & { readonly html5proxy_base_url: string };
@@ -385,13 +392,14 @@ type Settings = z.infer<typeof controllerSchema>;
 /** Reads and checks the controller's configuration. Throws ConfigError. */
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
-  const { database, proxy, spice, identity } = config;
+  const { consoleauth, database, proxy, spice, identity } = config;
   const { ca_file: caFile, ...displays } = config.displays;
   const files = proxyTlsFiles(proxy);
   if (files) requireTlsFiles(files);
   return {
     ...config,
-    database: { url: database.url, password: readPassword(database.password_file) },
+    consoleauth: { ...consoleauth, token: readToken(consoleauth.token_file) },
+    database: { url: database.url, password: readSecret("database.password_file", database.password_file) },
     displays: { ...displays, ca: readAuthorities("displays.ca_file", caFile) },
     spice: { ...spice, html5proxy_base_url: spice.html5proxy_base_url ?? usualBaseUrl(config) },
     identity: { ...identity, keystone: readKeystoneSettings(identity) },
@@ -419,6 +427,9 @@ function requireTlsFiles(files: TlsFileNames): void {
   }
 }
 
-function readPassword(file: string | undefined): string | undefined {
-  return file === undefined ? undefined : readSecret("database.password_file", file);
+function readToken(file: string | undefined): string | undefined {
+  const name = "consoleauth.token_file";
+  const token = readSecret(name, file);
+  if (token === "") throw new ConfigError([`${name}: ${file} holds no token`]);
+  return token;
 }

@@ -49,11 +49,11 @@ export const keystoneShape = {
     ),
   keystone_cache_seconds: z
     .int()
-    .min(0)
+    .min(1)
     .max(3_600)
     .default(60)
     .describe(
-      "For how many seconds an answer of Keystone counts; for as long a token that was revoked there goes on here; 0 to 3,600.",
+      "For how many seconds an answer of Keystone counts; for as long a token that was revoked there goes on here; 1 to 3,600.",
     ),
 };
 
@@ -100,8 +100,9 @@ export function keystoneProblems(settings: KeystoneShape): readonly { path: keyo
 
 /** The settings with their files read; undefined where there is no Keystone. Throws ConfigError. */
 export function readKeystoneSettings(settings: KeystoneShape): KeystoneSettings | undefined {
-  const { keystone_url: url, keystone_username: username, keystone_password_file: passwordFile } = settings;
-  if (url === undefined || username === undefined || passwordFile === undefined) return undefined;
+  const { keystone_url: url, keystone_username: username } = settings;
+  const password = readSecret("identity.keystone_password_file", settings.keystone_password_file);
+  if (url === undefined || username === undefined || password === undefined) return undefined;
   return {
     url: url.replace(/\/+(v3\/*)?$/, ""),
     publicUrl: settings.keystone_public_url ?? url,
@@ -109,7 +110,7 @@ export function readKeystoneSettings(settings: KeystoneShape): KeystoneSettings 
     inTheClear: travelsInTheClear(url),
     user: {
       username,
-      password: readSecret("identity.keystone_password_file", passwordFile),
+      password,
       userDomain: settings.keystone_user_domain,
       project: settings.keystone_project,
       projectDomain: settings.keystone_project_domain,

@@ -14,9 +14,9 @@ export function readSetting(name: string, file: string): string {
   }
 }
 
-/** The secret in the file that a setting names, without the end of its line. Throws ConfigError. */
-export function readSecret(name: string, file: string): string {
-  return readSetting(name, file).trimEnd();
+/** The secret in the file that a setting names, without the end of its line; undefined where it names none. Throws ConfigError. */
+export function readSecret(name: string, file: string | undefined): string | undefined {
+  return file === undefined ? undefined : readSetting(name, file).trimEnd();
 }
 
 /** The certificates in the file that a setting names; undefined where it names none. Throws ConfigError. */

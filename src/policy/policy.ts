@@ -16,7 +16,10 @@ export type Verb =
   | "instance:read"
   | "instance:write"
   | "host:read"
+  | "host:write"
   | "audit:read"
+  | "user:read"
+  | "user:write"
   | "consoleauth:use";
 
 /** The roles that have each verb. What is not listed is denied. */
@@ -31,8 +34,12 @@ const ROLES_WITH = {
   "instance:read": ["admin", "member", "reader", "auditor", "service"],
   "instance:write": ["admin", "service"],
   "host:read": ["admin", "reader", "auditor", "service"],
+  "host:write": ["admin"],
   // Every project's: who may read it is nobody's member.
   "audit:read": ["admin", "auditor"],
+  // Whoever can make tokens can be anybody.
+  "user:read": ["admin"],
+  "user:write": ["admin"],
   // Whoever may write authorizations may open any console.
   "consoleauth:use": ["admin", "service"],
 } as const satisfies Record<Verb, readonly Role[]>;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What a caller may be, the roles of Nova's policies plus our own for programs and auditors. */
-export type Role = "admin" | "member" | "reader" | "auditor" | "service";
+/** What a caller may be: the roles of Nova's policies plus our own for programs and auditors. */
+export const ROLES = ["admin", "member", "reader", "auditor", "service"] as const;
+export type Role = (typeof ROLES)[number];
 
 /** Who asks. Every use case takes one; where it comes from is the entrance's business. */
 export interface Caller {
@@ -10,6 +11,8 @@ export interface Caller {
   /** The project whose instances the caller sees; empty = none of its own. */
   readonly project: string;
   readonly roles: readonly Role[];
+  /** When what it has shown expires; absent where that does not. */
+  readonly expiresAt?: Date;
 }
 
 /** Who asks where nobody is known; allowed nothing. */

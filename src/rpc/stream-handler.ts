@@ -4,14 +4,14 @@
 import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
-import { waitAtMost } from "../lib/deadline.js";
+import { pause, waitAtMost } from "../lib/deadline.js";
 import { draining } from "../lib/draining.js";
 import type { Part } from "../lib/lifecycle.js";
-import { WATCHER_READS_MS } from "../lib/limits.js";
+import { CALLER_RECHECK_MS, WATCHER_READS_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { CallOptions } from "./call-report.js";
-import { contextOf, headerOf, reportCall } from "./call-report.js";
-import { requireSomebody } from "./loopback-callers.js";
+import { contextOf, credentialsOf, headerOf, reportCall } from "./call-report.js";
+import type { Credentials } from "./callers.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { serviceErrorFrom } from "./service-error-from.js";
@@ -71,9 +71,15 @@ export class StreamHandlers implements Part {
     gone: AbortController,
   ): Promise<void> {
     const startedAt = performance.now();
-    const context = contextOf(call, this.#options.callers, gone.signal);
+    let context = contextOf(call, gone.signal);
+    const credentials = credentialsOf(call, context);
     call.sendMetadata(headerOf(context));
-    const error = await this.#send(method, call, context).then(() => undefined, serviceErrorFrom);
+    const serve = async (): Promise<void> => {
+      if (this.#draining) throw draining();
+      context = { ...context, caller: await this.#options.callers.identify(credentials, gone.signal) };
+      await this.#whileKnown(credentials, gone, () => this.#send(method, call, context));
+    };
+    const error = await serve().then(() => undefined, serviceErrorFrom);
     if (error) call.emit("error", statusFromError(error));
     else call.end();
     reportCall(this.#options, { name, context, seconds: (performance.now() - startedAt) / 1_000, error });
@@ -84,12 +90,31 @@ export class StreamHandlers implements Part {
     call: ServerWritableStream<Request, Response>,
     context: RequestContext,
   ): Promise<void> {
-    if (this.#draining) throw draining();
-    requireSomebody(context.caller);
     const request: Request | MalformedMessage = call.request;
     if (request instanceof MalformedMessage) throw request.error;
     for await (const message of method(request, context)) {
       if (!call.write(message)) await this.#taken(call, context.signal);
+    }
+  }
+
+  /** A stream may last longer than what its caller has shown: it ends with the reason for which it would not begin any more. */
+  async #whileKnown(credentials: Credentials, gone: AbortController, work: () => Promise<void>): Promise<void> {
+    const over = new AbortController();
+    void this.#recheck(credentials, gone, over.signal);
+    try {
+      await work();
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #recheck(credentials: Credentials, gone: AbortController, over: AbortSignal): Promise<void> {
+    while (await pause(CALLER_RECHECK_MS, over, this.#clock)) {
+      try {
+        await this.#options.callers.identify(credentials, over);
+      } catch (error) {
+        return gone.abort(error);
+      }
     }
   }
 

@@ -6,8 +6,7 @@ import type { Part } from "../lib/lifecycle.js";
 import type { ServiceError } from "../lib/service-error.js";
 import { Waiters } from "../lib/waiters.js";
 import type { CallOptions } from "./call-report.js";
-import { contextOf, headerOf, reportCall } from "./call-report.js";
-import { requireSomebody } from "./loopback-callers.js";
+import { contextOf, credentialsOf, headerOf, reportCall } from "./call-report.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { serviceErrorFrom } from "./service-error-from.js";
@@ -48,7 +47,7 @@ export class UnaryHandlers implements Part {
       const gone = new AbortController();
       const onCancelled = (): void => gone.abort();
       call.on("cancelled", onCancelled);
-      const context = contextOf(call, this.#options.callers, gone.signal);
+      let context = contextOf(call, gone.signal);
       const finish = (error?: ServiceError): void => {
         // grpc-js says "cancelled" at the end of every call, answered or not.
         call.off("cancelled", onCancelled);
@@ -58,7 +57,14 @@ export class UnaryHandlers implements Part {
         // Together with the answer: sent earlier, it would be a packet of its own.
         call.sendMetadata(headerOf(context));
       };
-      this.#run(method, call.request, context).then(
+      const serve = async (): Promise<Response> => {
+        const credentials = credentialsOf(call, context);
+        context = { ...context, caller: await this.#options.callers.identify(credentials, gone.signal) };
+        const request: Request | MalformedMessage = call.request;
+        if (request instanceof MalformedMessage) throw request.error;
+        return method(request, context);
+      };
+      this.#run(serve).then(
         (response) => {
           finish();
           callback(null, response);
@@ -72,17 +78,11 @@ export class UnaryHandlers implements Part {
     };
   }
 
-  async #run<Request, Response>(
-    method: UnaryMethod<Request, Response>,
-    request: Request,
-    context: RequestContext,
-  ): Promise<Response> {
+  async #run<Response>(serve: () => Promise<Response>): Promise<Response> {
     if (this.#draining) throw draining();
-    requireSomebody(context.caller);
-    if (request instanceof MalformedMessage) throw request.error;
     this.#running += 1;
     try {
-      return await method(request, context);
+      return await serve();
     } finally {
       this.#running -= 1;
       if (this.#running === 0) this.#idle.wake();

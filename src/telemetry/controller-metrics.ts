@@ -6,6 +6,7 @@ import { LATENCY_BUCKETS } from "./metrics.js";
 /** Every metric of the controller beyond those of the process. The help texts become the documentation. */
 export interface ControllerMetrics {
   readonly rpcSeconds: Histogram<"method" | "reason">;
+  readonly authenticationFailures: Counter<"entrance">;
   readonly proxySeconds: Histogram<"route" | "reason">;
   readonly gatewaySeconds: Histogram<"route" | "reason">;
   readonly agentRequestSeconds: Histogram<"operation" | "outcome">;
@@ -34,7 +35,9 @@ export interface ControllerMetrics {
 }
 
 /** Registers what every program that answers calls counts. Called once per registry. */
-export function createCallMetrics(registry: Registry): Pick<ControllerMetrics, "rpcSeconds"> {
+export function createCallMetrics(
+  registry: Registry,
+): Pick<ControllerMetrics, "rpcSeconds" | "authenticationFailures"> {
   const rpcSeconds = new Histogram({
     name: "spicegate_rpc_seconds",
     help: "Time to answer a call of the API, by method and reason (OK = served).",
@@ -42,7 +45,13 @@ export function createCallMetrics(registry: Registry): Pick<ControllerMetrics, "
     buckets: LATENCY_BUCKETS,
     registers: [registry],
   });
-  return { rpcSeconds };
+  const authenticationFailures = new Counter({
+    name: "spicegate_authentication_failures_total",
+    help: "Calls whose token was missing, unknown, expired or revoked, by entrance (grpc, rest).",
+    labelNames: ["entrance"] as const,
+    registers: [registry],
+  });
+  return { rpcSeconds, authenticationFailures };
 }
 
 /** Registers the controller's metrics. Called once per registry. */

@@ -3,11 +3,10 @@ import { expect } from "chai";
 import type { GatewayServerOptions } from "../../../src/gateway/gateway-server.js";
 import { GATEWAY_REQUEST_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RestAnswer } from "../../harness/rest-client.js";
 import { consoleUrlOf, faultOf } from "../../harness/rest-client.js";
 import { until, within } from "../../harness/within.js";
-import { CALLER, GatewayUnderTest, URL } from "./gateway-harness.js";
+import { CALLER, GatewayUnderTest, loopbackCallers, URL } from "./gateway-harness.js";
 import { anInstance, UUID } from "../../fakes/instance.js";
 
 const SERVER = `/v2.1/servers/${UUID}`;
@@ -91,11 +90,11 @@ describe("gateway server", () => {
       }
     });
 
-    it("refuses every token where loopback is not trusted, and says which setting it is", async () => {
-      await start({ callers: new LoopbackCallers({ trust_loopback: false, loopback_caller: CALLER }) });
+    it("refuses every token where loopback is not trusted", async () => {
+      await start({ callers: loopbackCallers(false) });
       const answer = await gateway.rest.get(SERVER);
       expect(answer.status).to.equal(401);
-      expect(answer.text).to.contain("identity.trust_loopback");
+      expect(answer.text).to.contain("the token is unknown");
       expect((await gateway.rest.get("/v2.1")).status).to.equal(200);
     });
 
@@ -126,7 +125,7 @@ describe("gateway server", () => {
 
     it("refuses an address with another project than the caller's", async () => {
       const project = { ...CALLER, project: "p1" };
-      await start({ callers: new LoopbackCallers({ trust_loopback: true, loopback_caller: project }) });
+      await start({ callers: loopbackCallers(true, project) });
       expectFault(await gateway.rest.get("/v2.1/p2/servers"), 400, "badRequest", /project/);
       expect((await gateway.rest.get("/v2.1/p1/servers")).status).to.equal(200);
     });

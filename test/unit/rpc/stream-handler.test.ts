@@ -4,11 +4,11 @@ import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { WatchSessionsResponse } from "../../../proto/gen/spicegate/session/v1/session.js";
 import { SessionServiceClient, SessionServiceService } from "../../../proto/gen/spicegate/session/v1/session.js";
-import { WATCHER_READS_MS } from "../../../src/lib/limits.js";
+import { CALLER_RECHECK_MS, WATCHER_READS_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import type { Caller } from "../../../src/rpc/caller.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
+import { NOBODY } from "../../../src/rpc/caller.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
@@ -16,6 +16,7 @@ import { createControllerMetrics } from "../../../src/telemetry/controller-metri
 import { createRegistry } from "../../../src/telemetry/metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
 import { FakeLog } from "../../fakes/fake-log.js";
+import { callersAre } from "../../harness/callers.js";
 import { errorDetails } from "../../harness/grpc-client.js";
 import { until, within } from "../../harness/within.js";
 
@@ -23,7 +24,7 @@ const STEP: WatchSessionsResponse = { revision: 1n, event: { $case: "synced", sy
 
 describe("StreamHandlers", () => {
   let method: (context: RequestContext) => AsyncIterable<WatchSessionsResponse>;
-  let identity: { trust_loopback: boolean; loopback_caller: Caller };
+  let identify: () => Caller;
   let clock: FakeClock;
   let fake: FakeLog;
   let handlers: StreamHandlers;
@@ -32,10 +33,10 @@ describe("StreamHandlers", () => {
 
   beforeEach(async () => {
     fake = new FakeLog();
-    const caller = { subject: "tester", project: "p", roles: ["member" as const] };
-    identity = { trust_loopback: true, loopback_caller: caller };
+    const caller: Caller = { subject: "tester", project: "p", roles: ["member"] };
+    identify = () => caller;
     const options = {
-      callers: new LoopbackCallers(identity),
+      callers: callersAre(() => identify()),
       log: fake.log,
       metrics: createControllerMetrics(createRegistry()),
     };
@@ -106,13 +107,39 @@ describe("StreamHandlers", () => {
     expect(await outcome(client.watchSessions({ instanceUuid: "" }))).to.deep.equal({ messages: 1, reason: "LIMITED" });
   });
 
-  it("refuses everybody where loopback is not trusted, before the method", async () => {
+  it("refuses whom nobody knows, before the method", async () => {
     method = async function* () {
       yield await Promise.resolve(STEP);
     };
-    identity.trust_loopback = false;
+    identify = () => NOBODY;
     const end = { messages: 0, reason: "UNAUTHENTICATED" };
     expect(await outcome(client.watchSessions({ instanceUuid: "" }))).to.deep.equal(end);
+  });
+
+  it("ends with UNAUTHENTICATED, within a second, when its caller is not known any more", async () => {
+    method = async function* (context) {
+      yield await Promise.resolve(STEP);
+      await untilAborted(context);
+    };
+    const call = client.watchSessions({ instanceUuid: "" });
+    const end = outcome(call);
+    await within("the first message", new Promise((resolve) => call.once("data", resolve)));
+    clock.advance(CALLER_RECHECK_MS);
+    await until("the next look", () => clock.waiting === 1);
+    identify = () => NOBODY;
+    clock.advance(CALLER_RECHECK_MS);
+    expect(await end).to.deep.equal({ messages: 1, reason: "UNAUTHENTICATED" });
+    await until("the log line", () => line() !== undefined);
+    expect(line()).to.deep.include({ reason: "UNAUTHENTICATED", subject: "tester" });
+    expect(clock.waiting).to.equal(0);
+  });
+
+  it("looks no more at who has called once the stream is over", async () => {
+    method = async function* () {
+      yield await Promise.resolve(STEP);
+    };
+    await outcome(client.watchSessions({ instanceUuid: "" }));
+    expect(clock.waiting).to.equal(0);
   });
 
   it("tells the method when the caller goes away", async () => {
@@ -143,7 +170,7 @@ describe("StreamHandlers", () => {
     const call = client.watchSessions({ instanceUuid: "" });
     const end = outcome(call);
     call.pause();
-    await until("the method to be left alone", () => asked > 100 && clock.waiting === 1);
+    await until("the method to be left alone", () => asked > 100 && clock.waiting === 2);
     clock.advance(WATCHER_READS_MS);
     await until("the log line", () => line() !== undefined);
     expect(line()).to.deep.include({ reason: "LIMITED", msg: "call refused" });

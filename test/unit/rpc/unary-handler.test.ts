@@ -7,7 +7,10 @@ import { ConsoleServiceClient, ConsoleServiceService } from "../../../proto/gen/
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
+import type { Caller } from "../../../src/rpc/caller.js";
+import { NOBODY } from "../../../src/rpc/caller.js";
+import type { CallerSource, Credentials } from "../../../src/rpc/callers.js";
+import { Callers } from "../../../src/rpc/callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -25,16 +28,19 @@ const RESPONSE: LookupConsoleTokenResponse = {
 
 describe("UnaryHandlers", () => {
   const registry = createRegistry();
+  const metrics = createControllerMetrics(registry);
   let lookup: (context: RequestContext) => Promise<LookupConsoleTokenResponse>;
   let onServerEnd: () => void;
-  const identity = {
-    trust_loopback: true,
-    loopback_caller: { subject: "tester", project: "p", roles: ["member" as const] },
-  };
+  const tester: Caller = { subject: "tester", project: "p", roles: ["member"] };
+  let identify: CallerSource["identify"];
   const handlers = new UnaryHandlers({
-    callers: new LoopbackCallers(identity),
+    callers: new Callers({
+      sources: [{ identify: (credentials, signal) => identify(credentials, signal) }],
+      entrance: "grpc",
+      metrics,
+    }),
     log: silentLog,
-    metrics: createControllerMetrics(registry),
+    metrics,
   });
   const handleLookup = handlers.handle("LookupConsoleToken", (_request, context) => lookup(context));
   const lookupConsoleToken: typeof handleLookup = (made, callback) => {
@@ -68,6 +74,7 @@ describe("UnaryHandlers", () => {
   beforeEach(() => {
     lookup = () => Promise.resolve(RESPONSE);
     onServerEnd = () => undefined;
+    identify = () => tester;
   });
 
   it("answers with what the method returns", async () => {
@@ -86,16 +93,48 @@ describe("UnaryHandlers", () => {
     expect(seen[0]?.caller.subject).to.equal("tester");
   });
 
-  it("refuses everybody where loopback is not trusted, before the method", async () => {
+  it("refuses whom nobody knows, before the method, and counts it", async () => {
     let called = false;
     lookup = () => {
       called = true;
       return Promise.resolve(RESPONSE);
     };
-    identity.trust_loopback = false;
-    const result = await call().finally(() => (identity.trust_loopback = true));
-    expect(result).to.have.nested.property("failure.reason", "UNAUTHENTICATED");
+    identify = () => NOBODY;
+    expect(await call()).to.have.nested.property("failure.reason", "UNAUTHENTICATED");
     expect(called).to.equal(false);
+    expect(await registry.metrics()).to.contain('spicegate_authentication_failures_total{entrance="grpc"} 1');
+  });
+
+  it("shows the caller's bearer token and address to whoever knows callers", async () => {
+    const shown: Credentials[] = [];
+    identify = (credentials) => {
+      shown.push(credentials);
+      return tester;
+    };
+    await call();
+    await call({ headers: { authorization: "bearer  abc" } });
+    await call({ headers: { authorization: "Basic abc" } });
+    expect(shown.map(({ token }) => token)).to.deep.equal([undefined, "abc", ""]);
+    expect(shown[0]?.address).to.equal("127.0.0.1");
+  });
+
+  it("does not stop while it still asks who a caller is", async () => {
+    const asked = new Promise<() => void>((resolve) => {
+      identify = () => new Promise((know) => resolve(() => know(tester)));
+    });
+    const early = call();
+    const know = await asked;
+    let isStopped = false;
+    const stopped = handlers.stop().then(() => (isStopped = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isStopped).to.equal(false);
+    know();
+    try {
+      expect(await early).to.deep.include({ ok: true });
+      await stopped;
+    } finally {
+      handlers.start();
+    }
   });
 
   it("makes a request id where the caller's is missing or unusable", async () => {
