@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// How callers are known, for every program that has some: tokens of our own, then the address of this machine.
+// How callers are known, for every program that has some: tokens of our own, then Keystone's where there is one, then the
+// address of this machine.
 import type { ControllerConfig } from "./config/controller-config.js";
 import type { Notifications } from "./db/notifications.js";
 import type { Database } from "./db/pool.js";
+import { KeystoneTokens } from "./identity/keystone-tokens.js";
 import { UserTokenStore } from "./identity/user-token-store.js";
 import { UserTokens } from "./identity/user-tokens.js";
 import type { NamedPart } from "./lib/lifecycle.js";
 import type { Log } from "./lib/log.js";
+import type { CallerSource } from "./rpc/callers.js";
 import { Callers } from "./rpc/callers.js";
+import type { LoopbackToken } from "./rpc/loopback-callers.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import type { ControllerMetrics } from "./telemetry/controller-metrics.js";
 
@@ -18,7 +22,7 @@ export interface CallerPartsOptions {
   /** It must listen to USER_TOKENS_CHANNEL. */
   readonly notifications: Notifications;
   readonly log: Log;
-  readonly metrics: Pick<ControllerMetrics, "authenticationFailures">;
+  readonly metrics: Pick<ControllerMetrics, "authenticationFailures" | "keystoneSeconds">;
 }
 
 /** The callers of each entrance. */
@@ -34,12 +38,16 @@ export function createCallerParts(options: CallerPartsOptions): CallerParts {
   const { config, database, notifications, log, metrics } = options;
   const { identity } = config;
   const tokens = new UserTokens({ store: new UserTokenStore(database), notifications });
+  const keystone = identity.keystone ? [new KeystoneTokens({ settings: identity.keystone, metrics, log })] : [];
+  const sources = (token: LoopbackToken): CallerSource[] => {
+    return [tokens, ...keystone, new LoopbackCallers(identity, token)];
+  };
   if (identity.trust_loopback) warnOfLoopback(identity.loopback_caller.roles, log);
   return {
-    grpc: new Callers({ sources: [tokens, new LoopbackCallers(identity, "none")], entrance: "grpc", metrics }),
-    // Clients of Nova always send a token.
-    rest: new Callers({ sources: [tokens, new LoopbackCallers(identity, "any")], entrance: "rest", metrics }),
-    parts: [{ name: "user tokens", part: tokens }],
+    grpc: new Callers({ sources: sources("none"), entrance: "grpc", metrics }),
+    // Clients of Nova always send a token. With a Keystone it is one of Keystone's, or no good.
+    rest: new Callers({ sources: sources(identity.keystone ? "none" : "any"), entrance: "rest", metrics }),
+    parts: [{ name: "user tokens", part: tokens }, ...keystone.map((part) => ({ name: "keystone", part }))],
   };
 }
 

@@ -231,6 +231,7 @@ export class Controller implements Part {
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
       callers: this.#callers.rest,
+      keystoneUrl: this.#config.identity.keystone?.publicUrl,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,

@@ -18,6 +18,8 @@ import { faultBody } from "./nova-fault.js";
 export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls" | "requests"> {
   readonly listen: Address;
   readonly callers: Pick<Callers, "identify">;
+  /** The setting identity.keystone_public_url; undefined where there is no Keystone. */
+  readonly keystoneUrl: string | undefined;
   /** The setting proxy.trusted_proxies. */
   readonly trustedProxies: readonly string[];
   readonly log: Log;
@@ -36,11 +38,11 @@ const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosnif
 
 /** Makes the server for clients of Nova. Stop refuses what is new with DRAINING and lets requests that run finish: it always ends. */
 export function createGatewayServer(options: GatewayServerOptions): HttpServer {
-  const { listen, callers, trustedProxies, log, metrics, requestMs, ...useCases } = options;
+  const { listen, callers, keystoneUrl, trustedProxies, log, metrics, requestMs, ...useCases } = options;
   const proxies = new TrustedProxies(trustedProxies);
   const seconds = metrics.gatewaySeconds;
   const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: false, log, seconds });
-  const calls = new NovaCalls({ requests, callers, draining: () => server.stopping });
+  const calls = new NovaCalls({ requests, callers, keystoneUrl, draining: () => server.stopping });
   const server: HttpServer = new HttpServer({
     name: "gateway",
     listen,

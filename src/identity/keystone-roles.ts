@@ -19,16 +19,17 @@ export class KeystoneRoles {
    * The caller that a token stands for: the user's id, as Nova has it in instances, with the roles in its project. Roles in
    * the whole system count as far as they need no project; those in a domain do not, whose administrator is nobody's here.
    */
-  callerOf({ userId, scope, roles }: KeystoneToken): Caller {
+  callerOf({ userId: subject, scope, roles, expiresAt }: KeystoneToken): Caller {
     const known = roles.flatMap((name) => this.#roles.get(name.toLowerCase()) ?? []);
     const all = [...new Set(known)];
+    const caller = { subject, project: "", expiresAt: new Date(expiresAt) };
     switch (scope.kind) {
       case "project":
-        return { subject: userId, project: scope.id, roles: all };
+        return { ...caller, project: scope.id, roles: all };
       case "system":
-        return { subject: userId, project: "", roles: all.filter((role) => !ROLES_IN_PROJECT.has(role)) };
+        return { ...caller, roles: all.filter((role) => !ROLES_IN_PROJECT.has(role)) };
       case "other":
-        return { subject: userId, project: "", roles: [] };
+        return { ...caller, roles: [] };
     }
   }
 }

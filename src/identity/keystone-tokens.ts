@@ -30,6 +30,7 @@ import { KeystoneApi, unavailable } from "./keystone-api.js";
 import { KeystoneLogin } from "./keystone-login.js";
 import type { KeystoneToken } from "./keystone-messages.js";
 import { KeystoneRoles } from "./keystone-roles.js";
+import { USER_TOKEN_PREFIX } from "./user-token.js";
 
 /** What asking Keystone needs. */
 export interface KeystoneTokensOptions {
@@ -89,7 +90,7 @@ export class KeystoneTokens implements CallerSource, Part {
   }
 
   identify({ token }: Credentials, signal: AbortSignal): Caller | Promise<Caller> {
-    if (token === undefined || token.length > MAX_KEYSTONE_TOKEN_LENGTH || !PRINTABLE.test(token)) return NOBODY;
+    if (token === undefined || !mayBeKeystones(token)) return NOBODY;
     const key = createHash("sha256").update(token).digest("base64");
     const caller = this.#callers.get(key);
     if (caller) return caller;
@@ -156,4 +157,9 @@ export class KeystoneTokens implements CallerSource, Part {
     }
     throw new Error("Keystone takes no token of the user of identity.keystone_username");
   }
+}
+
+/** What is ours, even in part, is not told to Keystone. */
+function mayBeKeystones(token: string): boolean {
+  return token.length <= MAX_KEYSTONE_TOKEN_LENGTH && PRINTABLE.test(token) && !token.startsWith(USER_TOKEN_PREFIX);
 }

@@ -42,12 +42,12 @@ describe("KeystoneTokens with Debian's Keystone", function () {
   });
 
   /** A new controller's knowledge, which remembers nothing unless told. */
-  function source(env: Readonly<Record<string, string>> = {}): KeystoneTokens {
+  function source(env: Readonly<Record<string, string>> = {}, cacheSeconds = 0): KeystoneTokens {
     const config = loadControllerConfig({
-      env: { ...envOf({ ...keystone.settings, keystone_cache_seconds: 0 }), ...env },
+      env: { ...envOf({ ...keystone.settings }), ...env },
     });
     const made = new KeystoneTokens({
-      settings: config.identity.keystone as KeystoneSettings,
+      settings: { ...(config.identity.keystone as KeystoneSettings), cacheSeconds },
       metrics: createControllerMetrics(new Registry()),
       log: silentLog,
     });
@@ -87,7 +87,7 @@ describe("KeystoneTokens with Debian's Keystone", function () {
     it("with nothing to say here where its token is for a domain, or for no place", async () => {
       for (const place of ["domain", "unscoped"] as const) {
         const caller = await callerOf("root", place);
-        expect(caller, place).to.deep.equal({ subject: await keystone.userId("root"), project: "", roles: [] });
+        expect(caller, place).to.deep.include({ subject: await keystone.userId("root"), project: "", roles: [] });
       }
     });
   });
@@ -158,7 +158,7 @@ describe("KeystoneTokens with Debian's Keystone", function () {
   });
 
   it("goes on for callers that it remembers while Keystone is away, and asks again when it is back", async () => {
-    const known = source({ SPICEGATE_IDENTITY__KEYSTONE_CACHE_SECONDS: "60" });
+    const known = source({}, 60);
     const [first, second] = [await keystone.token("alice", RED), await keystone.token("rita", RED)];
     await show(known, first);
     keystone.program.kill("SIGKILL");

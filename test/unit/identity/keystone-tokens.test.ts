@@ -96,10 +96,10 @@ describe("KeystoneTokens", () => {
 
   describe("remembers", () => {
     it("a caller for identity.keystone_cache_seconds, and then asks again", async () => {
-      expect(await world.show("alice")).to.deep.equal(ALICE);
+      expect(await world.show("alice")).to.deep.include(ALICE);
       world.keystone.tokens.delete("alice");
       world.clock.advance(59_999);
-      expect(await world.show("alice")).to.deep.equal(ALICE);
+      expect(await world.show("alice")).to.deep.include(ALICE);
       world.clock.advance(1);
       expect(await world.show("alice")).to.equal(NOBODY);
       expect(world.keystone.count("alice")).to.equal(2);
@@ -116,7 +116,7 @@ describe("KeystoneTokens", () => {
 
     it("a caller of whom it is told at once, without a wait", async () => {
       await world.show("alice");
-      expect(world.source.identify({ token: "alice", address: "" }, NEVER)).to.deep.equal(ALICE);
+      expect(world.source.identify({ token: "alice", address: "" }, NEVER)).to.deep.include(ALICE);
     });
 
     it("for a moment that a token is unknown", async () => {
@@ -125,7 +125,7 @@ describe("KeystoneTokens", () => {
       world.clock.advance(UNKNOWN_KEYSTONE_TOKEN_MS - 1);
       expect(await world.show("bob")).to.equal(NOBODY);
       world.clock.advance(1);
-      expect(await world.show("bob")).to.deep.equal(ALICE);
+      expect(await world.show("bob")).to.deep.include(ALICE);
     });
 
     it("callers whatever tokens are made up meanwhile", async () => {
@@ -133,14 +133,14 @@ describe("KeystoneTokens", () => {
       for (let from = 0; from < MAX_UNKNOWN_KEYSTONE_TOKENS + 500; from += 500) {
         await Promise.all(Array.from({ length: 500 }, (_, index) => world.show(`made-up-${from + index}`)));
       }
-      expect(await world.show("alice")).to.deep.equal(ALICE);
+      expect(await world.show("alice")).to.deep.include(ALICE);
       expect(world.keystone.count("alice")).to.equal(1);
     }).timeout(60_000);
   });
 
   it("asks once for a token that many show at the same time", async () => {
     const callers = await Promise.all(Array.from({ length: 50 }, () => world.show("alice")));
-    expect(callers).to.deep.equal(callers.map(() => ALICE));
+    for (const caller of callers) expect(caller).to.deep.include(ALICE);
     expect(world.keystone.requests).to.deep.equal(["login", "alice"]);
   });
 
@@ -156,11 +156,19 @@ describe("KeystoneTokens", () => {
     leaving.abort();
     expect(await left).to.match(/^CANCELLED/);
     respond?.();
-    expect(await stays).to.deep.equal(ALICE);
+    expect(await stays).to.deep.include(ALICE);
   });
 
-  it("does not ask about what can be no token", async () => {
-    for (const token of [undefined, "", "a b", "a\r\nb", "ä", "x".repeat(MAX_KEYSTONE_TOKEN_LENGTH + 1)]) {
+  it("does not ask about what can be no token of Keystone's", async () => {
+    for (const token of [
+      undefined,
+      "",
+      "a b",
+      "a\r\nb",
+      "ä",
+      "sgu_cut-off",
+      "x".repeat(MAX_KEYSTONE_TOKEN_LENGTH + 1),
+    ]) {
       expect(await world.show(token), String(token)).to.equal(NOBODY);
     }
     expect(world.keystone.requests).to.deep.equal([]);
@@ -213,7 +221,7 @@ describe("KeystoneTokens", () => {
           .to.match(/^IDENTITY_UNAVAILABLE: /)
           .and.match(cause);
         world.keystone.onQuestion = undefined;
-        expect(await world.show("alice")).to.deep.equal(ALICE);
+        expect(await world.show("alice")).to.deep.include(ALICE);
       });
     }
 
@@ -240,7 +248,7 @@ describe("KeystoneTokens", () => {
       await world.show("alice");
       world.keystone.onQuestion = answer(503);
       expect(await world.refusal("bob")).to.match(/^IDENTITY_UNAVAILABLE/);
-      expect(await world.show("alice")).to.deep.equal(ALICE);
+      expect(await world.show("alice")).to.deep.include(ALICE);
     });
   });
 
@@ -259,7 +267,9 @@ describe("KeystoneTokens", () => {
       world.keystone.forgetOwn();
       const tokens = Array.from({ length: 10 }, (_, index) => `t${index}`);
       for (const token of tokens) world.keystone.tokens.set(token, {});
-      expect(await Promise.all(tokens.map((token) => world.show(token)))).to.deep.equal(tokens.map(() => ALICE));
+      for (const caller of await Promise.all(tokens.map((token) => world.show(token)))) {
+        expect(caller).to.deep.include(ALICE);
+      }
       expect(world.keystone.count("login")).to.equal(2);
     });
 
@@ -277,7 +287,7 @@ describe("KeystoneTokens", () => {
       expect(world.keystone.requests).to.deep.equal(["login"]);
       world.clock.advance(KEYSTONE_LOGIN_PAUSE_MS);
       world.keystone.onLogin = undefined;
-      expect(await world.show("alice")).to.deep.equal(ALICE);
+      expect(await world.show("alice")).to.deep.include(ALICE);
     });
 
     it("is IDENTITY_UNAVAILABLE where Keystone gives it none", async () => {
