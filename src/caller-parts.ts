@@ -9,9 +9,7 @@ import { UserTokenStore } from "./identity/user-token-store.js";
 import { UserTokens } from "./identity/user-tokens.js";
 import type { NamedPart } from "./lib/lifecycle.js";
 import type { Log } from "./lib/log.js";
-import type { CallerSource } from "./rpc/callers.js";
 import { Callers } from "./rpc/callers.js";
-import type { LoopbackToken } from "./rpc/loopback-callers.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import type { ControllerMetrics } from "./telemetry/controller-metrics.js";
 
@@ -39,14 +37,16 @@ export function createCallerParts(options: CallerPartsOptions): CallerParts {
   const { identity } = config;
   const tokens = new UserTokens({ store: new UserTokenStore(database), notifications });
   const keystone = identity.keystone ? [new KeystoneTokens({ settings: identity.keystone, metrics, log })] : [];
-  const sources = (token: LoopbackToken): CallerSource[] => {
-    return [tokens, ...keystone, new LoopbackCallers(identity, token)];
-  };
+  // Clients of Nova always send a token; with a Keystone it is one of Keystone's or ours, or no good.
+  const restOnLoopback = identity.keystone ? [] : [new LoopbackCallers(identity, "any")];
   if (identity.trust_loopback) warnOfLoopback(identity.loopback_caller.roles, log);
   return {
-    grpc: new Callers({ sources: sources("none"), entrance: "grpc", metrics }),
-    // Clients of Nova always send a token. With a Keystone it is one of Keystone's, or no good.
-    rest: new Callers({ sources: sources(identity.keystone ? "none" : "any"), entrance: "rest", metrics }),
+    grpc: new Callers({
+      sources: [tokens, ...keystone, new LoopbackCallers(identity, "none")],
+      entrance: "grpc",
+      metrics,
+    }),
+    rest: new Callers({ sources: [tokens, ...keystone, ...restOnLoopback], entrance: "rest", metrics }),
     parts: [{ name: "user tokens", part: tokens }, ...keystone.map((part) => ({ name: "keystone", part }))],
   };
 }

@@ -123,6 +123,13 @@ export class Keystone implements Part {
     return this.#made(this.#projects, name, "project", { name, domain_id: "default" });
   }
 
+  /** Puts a service into the list by which clients find it. */
+  async offer(type: string, url: string): Promise<void> {
+    const { body } = await this.#asAdmin("POST", "/services", { service: { type, name: type } });
+    const { id } = (body as { service: { id: string } }).service;
+    await this.#asAdmin("POST", "/endpoints", { endpoint: { service_id: id, interface: "public", url } });
+  }
+
   /** A new token of a user, for its roles in one place; "unscoped": for none. */
   token(user: string, scope: RolePlace | "unscoped"): Promise<string> {
     const password = { user: { name: user, domain: { id: "default" }, password: KEYSTONE_PASSWORD } };
