@@ -333,7 +333,7 @@ export const controllerSchema = z.strictObject({
         .boolean()
         .default(false)
         .describe(
-          "Whether callers on this machine that show no token are identity.loopback_caller, over REST those with any token; a web server on this machine brings in everybody else too. Otherwise every caller needs a token.",
+          "Whether callers on this machine that show no token are identity.loopback_caller, over REST, unless there is a Keystone, those with any token; a web server on this machine brings in everybody else too. Otherwise every caller needs a token.",
         ),
       loopback_caller: z
         .strictObject({

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { MAX_NAME_LENGTH } from "../lib/limits.js";
 import { isLoopback } from "../lib/listen-address.js";
+import { ConfigError } from "./load-config.js";
 import { readAuthorities, readSecret } from "./setting-files.js";
 
 const name = (): z.ZodString => z.string().min(1).max(MAX_NAME_LENGTH);
@@ -101,7 +102,7 @@ export function keystoneProblems(settings: KeystoneShape): readonly { path: keyo
 /** The settings with their files read; undefined where there is no Keystone. Throws ConfigError. */
 export function readKeystoneSettings(settings: KeystoneShape): KeystoneSettings | undefined {
   const { keystone_url: url, keystone_username: username } = settings;
-  const password = readSecret("identity.keystone_password_file", settings.keystone_password_file);
+  const password = readPassword(settings.keystone_password_file);
   if (url === undefined || username === undefined || password === undefined) return undefined;
   return {
     url: url.replace(/\/+(v3\/*)?$/, ""),
@@ -118,6 +119,13 @@ export function readKeystoneSettings(settings: KeystoneShape): KeystoneSettings 
     roles: settings.keystone_roles,
     cacheSeconds: settings.keystone_cache_seconds,
   };
+}
+
+function readPassword(file: string | undefined): string | undefined {
+  const name = "identity.keystone_password_file";
+  const password = readSecret(name, file);
+  if (password === "") throw new ConfigError([`${name}: ${file} holds no password`]);
+  return password;
 }
 
 /** Goes into a header as it is. */
