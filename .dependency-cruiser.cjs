@@ -34,7 +34,7 @@ module.exports = {
       comment: "Only the program constructs the controller, and only the controller its parts.",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/(main|controller|consoleauth-program|use-cases)\\.ts$" },
-      to: { path: "^src/(main|controller|consoleauth-program|viewer-parts|caller-parts|use-cases)\\.ts$" },
+      to: { path: "^src/(main|controller|consoleauth-program|viewer-parts|caller-parts|host-parts|use-cases)\\.ts$" },
     },
     {
       name: "page-is-alone",

@@ -8,6 +8,8 @@ import { addAgentStreamService } from "./api/agent-stream-service.js";
 import { addAuditService } from "./api/audit-service.js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
 import { addConsoleService } from "./api/console-service.js";
+import { addEnrollmentService } from "./api/enrollment-service.js";
+import { addIdentityService } from "./api/identity-service.js";
 import { addInventoryService } from "./api/inventory-service.js";
 import { addSessionService } from "./api/session-service.js";
 import type { CallerParts } from "./caller-parts.js";
@@ -21,6 +23,9 @@ import { Sweep } from "./db/sweep.js";
 import { createGatewayServer } from "./gateway/gateway-server.js";
 import { CONTROLLERS_CHANNEL, INSTANCES_CHANNEL } from "./instances/announcements.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
+import type { HostParts } from "./host-parts.js";
+import { createHostParts } from "./host-parts.js";
+import { REVOCATIONS_CHANNEL } from "./identity/host-certificate-store.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
 import { purgeExpiredUserTokens, USER_TOKENS_CHANNEL } from "./identity/user-token-store.js";
 import { systemClock } from "./lib/clock.js";
@@ -54,6 +59,8 @@ const SERVICES = [
   "spicegate.inventory.v1.InventoryService",
   "spicegate.session.v1.SessionService",
   "spicegate.audit.v1.AuditService",
+  "spicegate.identity.v1.IdentityService",
+  "spicegate.agent.v1.EnrollmentService",
 ];
 
 /** A run of the controller. It starts even while Postgres is away, and is ready once it knows what runs where. */
@@ -76,6 +83,7 @@ export class Controller implements Part {
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
   readonly #viewers: ViewerParts;
+  readonly #hosts: HostParts;
   readonly #useCases: UseCases;
   readonly #lifecycle: Lifecycle;
   #draining = false;
@@ -88,7 +96,7 @@ export class Controller implements Part {
     const readiness = this.#readiness;
     const database = new Database({ ...config.database, log });
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
-    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL, USER_TOKENS_CHANNEL];
+    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL, REVOCATIONS_CHANNEL, USER_TOKENS_CHANNEL];
     const notifications = new Notifications({ ...config.database, channels, log });
     const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
@@ -115,7 +123,18 @@ export class Controller implements Part {
       log,
       metrics,
     });
-    this.#useCases = createUseCases({ config, database, instances, agents, viewers: this.#viewers, legacy, log });
+    const { recorder: refusals } = this.#viewers;
+    this.#hosts = createHostParts({ config, database, notifications, refusals, log });
+    this.#useCases = createUseCases({
+      config,
+      database,
+      instances,
+      agents,
+      viewers: this.#viewers,
+      legacy,
+      hosts: this.#hosts,
+      log,
+    });
     this.#agentServer = this.#createAgentServer();
     this.#presence = this.#createPresence();
     this.#lifecycle = this.#arrange();
@@ -150,6 +169,7 @@ export class Controller implements Part {
       { name: "expired user tokens", run: purgeExpiredUserTokens },
       ...instances.sweepTasks(),
       ...endings.sweepTasks(),
+      ...this.#hosts.sweepTasks,
     ];
     return new Lifecycle(log, [
       { name: "telemetry", part: this.#telemetryServer() },
@@ -160,6 +180,7 @@ export class Controller implements Part {
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
       ...this.#legacy.parts,
       ...records,
+      { name: "host revocations", part: this.#hosts.revocations },
       { name: "observer", part: this.#observer() },
       { name: "agent server", part: this.#agentServer },
       { name: "presence", part: this.#presence },
@@ -241,11 +262,13 @@ export class Controller implements Part {
 
   #addUseCases(server: Server): void {
     const handlers = this.#handlers;
-    const { inventory, sessions, audit, ...console } = this.#useCases;
+    const { inventory, sessions, audit, users, hosts, ...console } = this.#useCases;
     addConsoleService(server, { handlers, ...console });
     addInventoryService(server, { handlers, streams: this.#streams, inventory });
     addSessionService(server, { handlers, streams: this.#streams, sessions });
     addAuditService(server, handlers, audit);
+    addIdentityService(server, { handlers, users, hosts });
+    addEnrollmentService(server, handlers, this.#hosts.enrolling);
     if (this.#legacy.served) addConsoleAuthService(server, handlers, this.#legacy.served);
   }
 

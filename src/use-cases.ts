@@ -11,10 +11,12 @@ import { GetSpiceConsole } from "./console/get-spice-console.js";
 import { InstanceAccess } from "./console/instance-access.js";
 import { ListAuditEvents } from "./console/list-audit-events.js";
 import { LookupConsoleToken } from "./console/lookup-console-token.js";
+import { ManageHosts } from "./console/manage-hosts.js";
 import { ManageInventory } from "./console/manage-inventory.js";
 import { ManageUsers } from "./console/manage-users.js";
 import { ManageSessions } from "./console/manage-sessions.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
+import type { HostParts } from "./host-parts.js";
 import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import type { Database } from "./db/pool.js";
 import { UserTokenStore } from "./identity/user-token-store.js";
@@ -32,6 +34,7 @@ export interface UseCasesOptions {
   readonly agents: AgentRouter;
   readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches" | "displays">;
   readonly legacy: LegacyTokens;
+  readonly hosts: Pick<HostParts, "authority" | "joinTokens" | "certificates">;
   readonly log: Log;
 }
 
@@ -44,11 +47,12 @@ export interface UseCases {
   readonly sessions: ManageSessions;
   readonly users: ManageUsers;
   readonly audit: ListAuditEvents;
+  readonly hosts: ManageHosts;
 }
 
 /** Constructs them; none of them runs by itself. */
 export function createUseCases(options: UseCasesOptions): UseCases {
-  const { config, database, instances, agents, viewers, legacy, log } = options;
+  const { config, database, instances, agents, viewers, legacy, hosts, log } = options;
   const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
   const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
   return {
@@ -69,6 +73,7 @@ export function createUseCases(options: UseCasesOptions): UseCases {
     sessions: new ManageSessions({ ...viewers, access }),
     users: new ManageUsers({ access, tokens: new UserTokenStore(database), log }),
     audit: new ListAuditEvents(access, new AuditReader(database)),
+    hosts: new ManageHosts({ ...hosts, access, log }),
   };
 }
 

@@ -9,7 +9,7 @@ export interface AuditLine {
   readonly instance?: string | undefined;
   readonly session?: string | undefined;
   readonly channel?: string;
-  readonly host?: string;
+  readonly host?: string | undefined;
   readonly client?: string;
   readonly requestId?: string;
   readonly count?: number;

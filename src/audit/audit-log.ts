@@ -84,6 +84,7 @@ export interface Refusal {
   readonly instanceUuid?: string | undefined;
   readonly consoleType?: string | undefined;
   readonly sessionId?: string | undefined;
+  readonly host?: string | undefined;
 }
 
 const REFUSED = insertAudit({
@@ -93,6 +94,7 @@ const REFUSED = insertAudit({
   instanceUuid: "$6::uuid",
   consoleType: "$7::text",
   sessionId: "$8::text",
+  host: "$9::text",
 });
 
 /** Records what has no statement of its own. */
@@ -105,8 +107,9 @@ export class AuditLog {
 
   /** Throws DATABASE_UNAVAILABLE where the row could not be written. */
   async recordRefusal(refusal: Refusal): Promise<void> {
-    const { actor, reason, instanceUuid, consoleType, sessionId } = refusal;
-    const values = [...actorValues(actor), reason, instanceUuid ?? null, consoleType ?? null, sessionId ?? null];
+    const { actor, reason, instanceUuid, consoleType, sessionId, host } = refusal;
+    const about = [instanceUuid, consoleType, sessionId, host].map((value) => value ?? null);
+    const values = [...actorValues(actor), reason, ...about];
     await this.#database.query({ name: "audit-refused", text: REFUSED, values });
   }
 }

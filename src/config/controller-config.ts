@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
-import { MAX_HOST_LENGTH } from "../lib/limits.js";
+import type { AuthorityFileNames } from "../lib/authority-files.js";
+import { readAuthorityFiles } from "../lib/authority-files.js";
+import { MAX_CERTIFICATE_DAYS, MAX_HOST_LENGTH } from "../lib/limits.js";
 import { anyAddress, LOOPBACK_ONLY, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
@@ -357,6 +359,40 @@ export const controllerSchema = z.strictObject({
       }
     })
     .prefault({}),
+  enrollment: z
+    .strictObject({
+      ca_cert: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "PEM file of the authority that signs hosts' certificates, and after it of one more that is believed too; the same on every controller; unset = hosts cannot enrol here.",
+        ),
+      ca_key: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "PEM file of the key of the first authority in enrollment.ca_cert; others must not be able to read it.",
+        ),
+      certificate_days: z
+        .int()
+        .min(1)
+        .max(MAX_CERTIFICATE_DAYS)
+        .default(7)
+        .describe(
+          `For how many days a host's certificate is good, 1 to ${MAX_CERTIFICATE_DAYS}; agents renew theirs at two thirds of it.`,
+        ),
+    })
+    .refine(({ ca_cert: cert, ca_key: key }) => cert === undefined || key !== undefined, {
+      path: ["ca_cert"],
+      error: "needs enrollment.ca_key",
+    })
+    .refine(({ ca_cert: cert, ca_key: key }) => key === undefined || cert !== undefined, {
+      path: ["ca_key"],
+      error: "needs enrollment.ca_cert",
+    })
+    .prefault({}),
   inventory: z
     .strictObject({
       trust_domain_metadata: z
@@ -396,6 +432,8 @@ export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const { ca_file: caFile, ...displays } = config.displays;
   const files = proxyTlsFiles(proxy);
   if (files) requireTlsFiles(files);
+  const authority = authorityFiles(config.enrollment);
+  if (authority) requireAuthorityFiles(authority);
   return {
     ...config,
     consoleauth: { ...consoleauth, token: readToken(consoleauth.token_file) },
@@ -408,6 +446,14 @@ export function loadControllerConfig(source: ConfigSource): ControllerConfig {
 
 /** Where the proxy's certificate and key are; undefined where it has none. */
 export function proxyTlsFiles({ cert, key = cert }: Pick<Settings["proxy"], "cert" | "key">): TlsFileNames | undefined {
+  return cert === undefined || key === undefined ? undefined : { cert, key };
+}
+
+/** Where the authority of hosts' certificates is; undefined where hosts cannot enrol. */
+export function authorityFiles({
+  ca_cert: cert,
+  ca_key: key,
+}: Pick<Settings["enrollment"], "ca_cert" | "ca_key">): AuthorityFileNames | undefined {
   return cert === undefined || key === undefined ? undefined : { cert, key };
 }
 
@@ -424,6 +470,14 @@ function requireTlsFiles(files: TlsFileNames): void {
     readTlsIdentity(files);
   } catch (error) {
     throw new ConfigError([`proxy.cert: ${messageOf(error)}`]);
+  }
+}
+
+function requireAuthorityFiles(files: AuthorityFileNames): void {
+  try {
+    readAuthorityFiles(files);
+  } catch (error) {
+    throw new ConfigError([`enrollment.ca_cert: ${messageOf(error)}`]);
   }
 }
 

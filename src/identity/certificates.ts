@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How certificates are made here, whoever they are for. It knows nothing of hosts' rights or of files.
-import type { Extension, JsonName } from "@peculiar/x509";
+import type { Extension, JsonName, Name } from "@peculiar/x509";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -17,6 +17,7 @@ import type { KeyObject, X509Certificate as NodeCertificate } from "node:crypto"
 import { generateKeyPairSync, randomBytes, webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 import { CERTIFICATE_BACKDATED_MS } from "../lib/limits.js";
+import { CURVES } from "../lib/strong-key.js";
 
 /** Who signs. */
 export interface Issuer {
@@ -47,8 +48,6 @@ export interface KeptCertificate {
 const DAY_MS = 86_400_000;
 const SERIAL_BYTES = 16;
 const RSA = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
-/** By the names that OpenSSL and the web have for a curve. */
-const CURVES: Readonly<Record<string, string>> = { prime256v1: "P-256", secp384r1: "P-384" };
 const USES = { client: ExtendedKeyUsage.clientAuth, server: ExtendedKeyUsage.serverAuth };
 
 /** A serial number that nobody can guess: 126 random bits in 32 hexadecimal digits, of which the first is no zero. */
@@ -61,13 +60,6 @@ export function createSerial(): string {
 /** A new key of the kind that is used here: ECDSA on P-256. */
 export function createKey(): { readonly publicKey: KeyObject; readonly privateKey: KeyObject } {
   return generateKeyPairSync("ec", { namedCurve: "P-256" });
-}
-
-/** True for the keys that sign and are signed here: ECDSA on P-256 or P-384, RSA with 2048 bits at least. */
-export function isStrongKey(key: KeyObject): boolean {
-  const { namedCurve = "", modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
-  if (key.asymmetricKeyType === "ec") return namedCurve in CURVES;
-  return key.asymmetricKeyType === "rsa" && modulusLength >= 2_048;
 }
 
 /** Makes an authority: a certificate that has signed itself. */
@@ -97,7 +89,7 @@ export async function issueCertificate({ certificate, key }: Issuer, wish: Certi
     new SubjectAlternativeNameExtension(wish.names.map((name) => ({ type: isIP(name) ? "ip" : "dns", value: name }))),
     ...(keyId === undefined ? [] : [new AuthorityKeyIdentifierExtension(keyId)]),
   ];
-  const names = { subject: [{ CN: [subject] }], issuer: issuer.subjectName.toJSON() };
+  const names = { subject: [{ CN: [subject] }], issuer: issuer.subjectName };
   return sign({ ...names, from: backdated(at), until, serial, publicKey, extensions }, key);
 }
 
@@ -124,7 +116,7 @@ export async function issueServerCertificate(
 
 interface Contents {
   readonly subject: JsonName;
-  readonly issuer: JsonName;
+  readonly issuer: JsonName | Name;
   readonly serial: string;
   readonly from: Date;
   readonly until: Date;

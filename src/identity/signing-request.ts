@@ -4,8 +4,8 @@ import { Pkcs10CertificateRequest } from "@peculiar/x509";
 import type { KeyObject } from "node:crypto";
 import { createPublicKey, webcrypto } from "node:crypto";
 import { MAX_SIGNING_REQUEST_BYTES } from "../lib/limits.js";
+import { isStrongKey } from "../lib/strong-key.js";
 import { invalid } from "../lib/validate.js";
-import { isStrongKey } from "./certificates.js";
 
 const FIELD = "signing_request";
 

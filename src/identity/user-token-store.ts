@@ -98,9 +98,9 @@ const PURGE = `
   )
   select count(*)::integer as count from purged`;
 
-// The place of a row in the list: its time to the microsecond, which a Date does not hold, and its name.
-const PLACE = `to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || ' ' || token_id`;
-const isPlace = (key: string): boolean => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z [0-9a-f]{16}$/.test(key);
+// The place of a row in the list: its time in microseconds, which a Date does not hold, and its name.
+const PLACE = `(extract(epoch from created_at) * 1000000)::bigint || ' ' || token_id`;
+const isPlace = (key: string): boolean => /^\d{1,16} [0-9a-f]{16}$/.test(key);
 
 const NO_OTHER_WAY_IN = "lock table user_tokens in share row exclusive mode";
 const ANY_GOOD = `select from user_tokens where ${GOOD} limit 1`;
@@ -137,12 +137,12 @@ export class UserTokenStore {
     const text = `
       select ${COLUMNS}, ${PLACE} as place from user_tokens
       where ${GOOD} and ($2::text is null or subject = $2::text)
-        and ($3::timestamptz is null or (created_at, token_id) < ($3::timestamptz, $4::text))
+        and ($3::bigint is null
+          or (created_at, token_id) < (timestamptz 'epoch' + $3::bigint * interval '1 microsecond', $4::text))
       order by created_at desc, token_id desc limit $1::integer`;
     const values = [pageSize(page) + 1, filters.subject ?? null, time ?? null, tokenId ?? null];
     const rows = await this.#database.query<UserToken & { readonly place: string }>({ text, values });
-    const { items, nextPageToken } = pageOf(rows, page, filters, ({ place }) => place);
-    return { items: items.map(({ place: _, ...token }) => token), nextPageToken };
+    return pageOf(rows, page, filters, ({ place }) => place);
   }
 
   /** Revokes what is good of them and says how many that were; a second call answers 0. */

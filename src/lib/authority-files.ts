@@ -5,6 +5,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { MAX_AUTHORITIES } from "./limits.js";
 import { messageOf } from "./message-of.js";
+import { isStrongKey } from "./strong-key.js";
 
 /** Where they are, in PEM form. */
 export interface AuthorityFileNames {
@@ -26,6 +27,8 @@ const READ_BY_OTHERS = 0o007;
 export function readAuthorityFiles(files: AuthorityFileNames): AuthorityFiles {
   const certificates = readCertificates(files.cert);
   const key = readKey(files.key);
+  if (!isStrongKey(key))
+    throw new Error(`${files.key} must be ECDSA on P-256 or P-384, or RSA with 2048 bits at least`);
   const [first] = certificates;
   if (!first.checkPrivateKey(key))
     throw new Error(`${files.key} is not the key of the first certificate in ${files.cert}`);

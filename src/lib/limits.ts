@@ -273,6 +273,8 @@ export const USER_TOKEN_REFUSED_MS = 5_000;
 export const MIN_USER_TOKEN_TTL_S = 60;
 export const MAX_USER_TOKEN_TTL_S = 366 * 86_400;
 export const DEFAULT_USER_TOKEN_TTL_S = 30 * 86_400;
+/** How long a command waits for a controller's answer. */
+export const CLI_CALL_MS = 10_000;
 
 // Watches.
 /** Calls that watch sessions, and as many that watch instances. */

@@ -113,7 +113,8 @@ export class StreamHandlers implements Part {
       try {
         await this.#options.callers.identify(credentials, over);
       } catch (error) {
-        return gone.abort(error);
+        gone.abort(error);
+        return;
       }
     }
   }

@@ -15,6 +15,9 @@ import { statusFromError } from "./status-from-error.js";
 /** Decodes, calls one use case, encodes. */
 export type UnaryMethod<Request, Response> = (request: Request, context: RequestContext) => Promise<Response>;
 
+/** Whom a method answers: callers that are known, or anybody, where what the request holds proves who sends it. */
+export type Audience = "callers" | "anybody";
+
 /**
  * Wraps methods into grpc-js handlers that share one set of options. Stop refuses new calls with DRAINING and waits for
  * those that run; it comes before the server's own stop, after which a caller would hear nothing at all.
@@ -41,7 +44,11 @@ export class UnaryHandlers implements Part {
   }
 
   /** A handler for `name`, the RPC's own name in logs and metrics. */
-  handle<Request, Response>(name: string, method: UnaryMethod<Request, Response>): handleUnaryCall<Request, Response> {
+  handle<Request, Response>(
+    name: string,
+    method: UnaryMethod<Request, Response>,
+    audience: Audience = "callers",
+  ): handleUnaryCall<Request, Response> {
     return (call, callback) => {
       const startedAt = performance.now();
       const gone = new AbortController();
@@ -58,8 +65,10 @@ export class UnaryHandlers implements Part {
         call.sendMetadata(headerOf(context));
       };
       const serve = async (): Promise<Response> => {
-        const credentials = credentialsOf(call, context);
-        context = { ...context, caller: await this.#options.callers.identify(credentials, gone.signal) };
+        if (audience === "callers") {
+          const credentials = credentialsOf(call, context);
+          context = { ...context, caller: await this.#options.callers.identify(credentials, gone.signal) };
+        }
         const request: Request | MalformedMessage = call.request;
         if (request instanceof MalformedMessage) throw request.error;
         return method(request, context);
