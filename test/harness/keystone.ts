@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { ChildProgram } from "../../demo/child-program.js";
 import { freePort } from "../../demo/ports.js";
 import { createRunFolder, removeRunFolder } from "../../demo/run-folder.js";
+import { waitUntil } from "../../demo/wait-until.js";
 import type { Part } from "../../src/lib/lifecycle.js";
 import { outputOf } from "./run-command.js";
 
@@ -152,11 +153,21 @@ export class Keystone implements Part {
     await this.#send("DELETE", "/auth/tokens", await this.#adminToken(), undefined, { "x-subject-token": token });
   }
 
-  /** Makes all tokens of a user worthless. */
+  /** Makes all tokens of a user worthless; returns when new ones are good. */
   async revokeAll(user: string): Promise<void> {
     const path = `/users/${await this.userId(user)}`;
     await this.#asAdmin("PATCH", path, { user: { enabled: false } });
     await this.#asAdmin("PATCH", path, { user: { enabled: true } });
+    // Keystone counts in seconds: what it gives out in the same one is worthless too.
+    const good = async (): Promise<boolean> => this.#isGood(await this.token(user, "unscoped"));
+    await waitUntil(good, { ms: ANSWER_MS, what: `good tokens of ${user}` });
+  }
+
+  #isGood(token: string): Promise<boolean> {
+    return this.#send("GET", "/auth/tokens", token, undefined, { "x-subject-token": token }).then(
+      () => true,
+      () => false,
+    );
   }
 
   #configure(tokenSeconds: number): void {

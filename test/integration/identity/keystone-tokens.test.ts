@@ -21,7 +21,7 @@ const NEVER = new AbortController().signal;
 const RED = { project: "red" };
 
 describe("KeystoneTokens with Debian's Keystone", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let keystone: Keystone;
   const open: KeystoneTokens[] = [];
 
