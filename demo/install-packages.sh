@@ -29,6 +29,7 @@ test spice-html5 the console page of OpenStack deployments, which opens ours too
 test openssl makes a certificate for machines with a TLS display
 test python3-openstackclient Nova's command-line client, to drive the REST API
 test python3-openstacksdk Nova's Python library, likewise
+test python3-keystone Keystone without its service; tests run it themselves
 test memcached a store of the legacy way, which tests run themselves
 test systemd checks the units of the package, without being started
 test python3-grpc-tools generates a Python client from the published protocols

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// How callers are known, for every program that has some: tokens of our own, then the address of this machine.
+// How callers are known, for every program that has some: tokens of our own, then Keystone's where there is one, then the
+// address of this machine.
 import type { ControllerConfig } from "./config/controller-config.js";
 import type { Notifications } from "./db/notifications.js";
 import type { Database } from "./db/pool.js";
+import { KeystoneTokens } from "./identity/keystone-tokens.js";
 import { UserTokenStore } from "./identity/user-token-store.js";
 import { UserTokens } from "./identity/user-tokens.js";
 import type { NamedPart } from "./lib/lifecycle.js";
@@ -20,7 +22,7 @@ export interface CallerPartsOptions {
   readonly notifications: Notifications;
   readonly limits: CallLimits;
   readonly log: Log;
-  readonly metrics: Pick<ControllerMetrics, "authenticationFailures">;
+  readonly metrics: Pick<ControllerMetrics, "authenticationFailures" | "keystoneSeconds">;
 }
 
 /** The callers of each entrance. */
@@ -36,13 +38,19 @@ export function createCallerParts(options: CallerPartsOptions): CallerParts {
   const { config, database, notifications, limits, log, metrics } = options;
   const { identity } = config;
   const tokens = new UserTokens({ store: new UserTokenStore(database), notifications });
+  const keystone = identity.keystone ? [new KeystoneTokens({ settings: identity.keystone, metrics, log })] : [];
+  // Clients of Nova always send a token; with a Keystone it is one of Keystone's or ours, or no good.
+  const restOnLoopback = identity.keystone ? [] : [new LoopbackCallers(identity, "any")];
   if (identity.trust_loopback) warnOfLoopback(identity.loopback_caller.roles, log);
   const counting = { limits, metrics };
   return {
-    grpc: new Callers({ ...counting, sources: [tokens, new LoopbackCallers(identity, "none")], entrance: "grpc" }),
-    // Clients of Nova always send a token.
-    rest: new Callers({ ...counting, sources: [tokens, new LoopbackCallers(identity, "any")], entrance: "rest" }),
-    parts: [{ name: "user tokens", part: tokens }],
+    grpc: new Callers({
+      ...counting,
+      sources: [tokens, ...keystone, new LoopbackCallers(identity, "none")],
+      entrance: "grpc",
+    }),
+    rest: new Callers({ ...counting, sources: [tokens, ...keystone, ...restOnLoopback], entrance: "rest" }),
+    parts: [{ name: "user tokens", part: tokens }, ...keystone.map((part) => ({ name: "keystone", part }))],
   };
 }
 

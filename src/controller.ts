@@ -297,6 +297,7 @@ export class Controller implements Part {
       listen: requireAddress(gateway.listen),
       tls,
       callers: this.#callers.rest,
+      keystoneUrl: this.#config.identity.keystone?.publicUrl,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,

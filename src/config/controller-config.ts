@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { z } from "zod";
 import type { AuthorityFileNames } from "../lib/authority-files.js";
 import { readAuthorityFiles } from "../lib/authority-files.js";
@@ -10,8 +8,11 @@ import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
 import { authoritiesSetting, checkTls, tlsFileProblems, tlsSettings } from "../lib/tls-settings.js";
 import { limitsSchema } from "./limit-settings.js";
+import type { KeystoneSettings } from "./keystone-settings.js";
+import { keystoneProblems, keystoneShape, readKeystoneSettings } from "./keystone-settings.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
+import { readAuthorities, readSecret } from "./setting-files.js";
 import {
   areCiphers,
   dataPath,
@@ -345,7 +346,7 @@ export const controllerSchema = z.strictObject({
         .boolean()
         .default(false)
         .describe(
-          "Whether callers on this machine that show no token are identity.loopback_caller, over REST those with any token; a web server on this machine brings in everybody else too. Otherwise every caller needs a token.",
+          "Whether callers on this machine that show no token are identity.loopback_caller, over REST, unless there is a Keystone, those with any token; a web server on this machine brings in everybody else too. Otherwise every caller needs a token.",
         ),
       loopback_caller: z
         .strictObject({
@@ -361,6 +362,12 @@ export const controllerSchema = z.strictObject({
             .describe("The caller's roles: admin, member, reader, auditor, service."),
         })
         .prefault({}),
+      ...keystoneShape,
+    })
+    .superRefine((identity, context) => {
+      for (const { path, error } of keystoneProblems(identity)) {
+        context.addIssue({ code: "custom", path: [path], message: error });
+      }
     })
     .prefault({}),
   enrollment: z
@@ -417,13 +424,15 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
 });
 
-/** The checked configuration; `consoleauth.token`, `database.password` and `displays.ca` come from their files. */
-export type ControllerConfig = Omit<Settings, "consoleauth" | "database" | "displays" | "spice" | "inventory"> & {
+/** The checked configuration; `consoleauth.token`, `database.password`, `displays.ca` and `identity.keystone` come from files. */
+export type ControllerConfig = Omit<Settings, "consoleauth" | "database" | "displays" | "spice" | "inventory" | "identity"> & {
   readonly consoleauth: Settings["consoleauth"] & { readonly token: string | undefined };
   readonly database: { readonly url: string; readonly password: string | undefined };
   readonly displays: Omit<Settings["displays"], "ca_file"> & { readonly ca: string | undefined };
   readonly spice: Settings["spice"] & { readonly html5proxy_base_url: string };
   readonly inventory: { readonly trust_domain_metadata: boolean };
+  /** `keystone` is undefined where there is no Keystone. */
+  readonly identity: Settings["identity"] & { readonly keystone: KeystoneSettings | undefined };
 };
 
 type Settings = z.infer<typeof controllerSchema>;
@@ -431,7 +440,7 @@ type Settings = z.infer<typeof controllerSchema>;
 /** Reads and checks the controller's configuration. Throws ConfigError. */
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
-  const { agents, consoleauth, database, inventory, spice } = config;
+  const { agents, consoleauth, database, identity, inventory, spice } = config;
   const { ca_file: caFile, ...displays } = config.displays;
   requireTlsFiles(config);
   const authority = authorityFiles(config.enrollment);
@@ -440,9 +449,10 @@ export function loadControllerConfig(source: ConfigSource): ControllerConfig {
     ...config,
     consoleauth: { ...consoleauth, token: readToken(consoleauth.token_file) },
     database: { url: database.url, password: readSecret("database.password_file", database.password_file) },
-    displays: { ...displays, ca: readAuthorities(caFile) },
+    displays: { ...displays, ca: readAuthorities("displays.ca_file", caFile) },
     spice: { ...spice, html5proxy_base_url: spice.html5proxy_base_url ?? usualBaseUrl(config) },
     inventory: { trust_domain_metadata: inventory.trust_domain_metadata ?? staysOnLoopback(agents.listen) },
+    identity: { ...identity, keystone: readKeystoneSettings(identity) },
   };
 }
 
@@ -481,29 +491,4 @@ function readToken(file: string | undefined): string | undefined {
   const token = readSecret(name, file);
   if (token === "") throw new ConfigError([`${name}: ${file} holds no token`]);
   return token;
-}
-
-function readSecret(name: string, file: string | undefined): string | undefined {
-  return file === undefined ? undefined : readSetting(name, file).trimEnd();
-}
-
-function readAuthorities(file: string | undefined): string | undefined {
-  if (file === undefined) return undefined;
-  const name = "displays.ca_file";
-  const text = readSetting(name, file);
-  try {
-    new X509Certificate(text);
-    return text;
-  } catch {
-    throw new ConfigError([`${name}: ${file} holds no certificate in PEM form`]);
-  }
-}
-
-/** The text of the file that a setting names. */
-function readSetting(name: string, file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new ConfigError([`${name}: ${messageOf(error)}`]);
-  }
 }

@@ -7,11 +7,11 @@ import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
 import { LEGACY_CALL_MS, MAX_LEGACY_CALLS, MAX_WAITING_LEGACY_CALLS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
+import { Outage } from "../lib/outage.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { AdoptedTokens, Adoption } from "./adopted-tokens.js";
 import { storeUnavailable } from "./authorization-store.js";
 import type { AuthorizedConsole, ConsoleAuth, LegacyTokens } from "./console-auth.js";
-import { LegacyOutage } from "./legacy-outage.js";
 
 /** What the two stores together need. */
 export interface DualTokensOptions {
@@ -24,6 +24,9 @@ export interface DualTokensOptions {
   readonly clock?: Clock;
 }
 
+const OUTAGE_BEGINS = "the legacy store of console tokens fails: the database answers alone";
+const OUTAGE_ENDS = "the legacy store of console tokens is back";
+
 /** What the metric calls each answer of the legacy store. */
 const RESULTS = { adopted: "legacy-only", known: "both", refused: "stale" } as const satisfies Record<Adoption, string>;
 
@@ -34,7 +37,7 @@ const BOUNDS: SlotBounds = { slots: MAX_LEGACY_CALLS, waiting: MAX_WAITING_LEGAC
 /** See LegacyTokens. Only the database's own failures get out of here. */
 export class DualTokens implements LegacyTokens {
   readonly #options: DualTokensOptions;
-  readonly #outage: LegacyOutage;
+  readonly #outage: Outage;
   /** Strangers bring tokens, and their crowd is in no caller's way. */
   readonly #checks: Slots;
   readonly #writes: Slots;
@@ -42,7 +45,7 @@ export class DualTokens implements LegacyTokens {
   constructor(options: DualTokensOptions) {
     const { log, clock = systemClock } = options;
     this.#options = options;
-    this.#outage = new LegacyOutage(log, clock);
+    this.#outage = new Outage({ begins: OUTAGE_BEGINS, ends: OUTAGE_ENDS, log, clock });
     this.#checks = new Slots(BOUNDS, clock);
     this.#writes = new Slots(BOUNDS, clock);
   }

@@ -21,6 +21,8 @@ export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls"
   /** Undefined: it speaks in the clear. */
   readonly tls?: ServerTls | undefined;
   readonly callers: Pick<Callers, "admit">;
+  /** The setting identity.keystone_public_url; undefined where there is no Keystone. */
+  readonly keystoneUrl: string | undefined;
   /** The setting proxy.trusted_proxies. */
   readonly trustedProxies: readonly string[];
   readonly log: Log;
@@ -39,11 +41,11 @@ const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosnif
 
 /** Makes the server for clients of Nova. Stop refuses what is new with DRAINING and lets requests that run finish: it always ends. */
 export function createGatewayServer(options: GatewayServerOptions): HttpServer {
-  const { listen, tls, callers, trustedProxies, log, metrics, requestMs, ...useCases } = options;
+  const { listen, tls, callers, keystoneUrl, trustedProxies, log, metrics, requestMs, ...useCases } = options;
   const proxies = new TrustedProxies(trustedProxies);
   const seconds = metrics.gatewaySeconds;
   const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: false, log, seconds });
-  const calls = new NovaCalls({ requests, callers, draining: () => server.stopping });
+  const calls = new NovaCalls({ requests, callers, keystoneUrl, draining: () => server.stopping });
   const server: HttpServer = new HttpServer({
     name: "gateway",
     listen,

@@ -25,6 +25,8 @@ export interface NovaCall {
 export interface NovaCallsOptions {
   readonly requests: HttpRequests;
   readonly callers: Pick<Callers, "admit">;
+  /** Where who is not known gets a token; undefined where there is no Keystone. */
+  readonly keystoneUrl: string | undefined;
   /** Whether this controller is stopping. */
   readonly draining: () => boolean;
 }
@@ -71,7 +73,7 @@ export class NovaCalls {
       known.subject = caller.subject;
       return caller;
     } catch (error) {
-      throw isUnauthenticated(error) ? unauthorized(error.message) : error;
+      throw isUnauthenticated(error) ? unauthorized(error.message, this.#options.keystoneUrl) : error;
     }
   }
 }
@@ -82,8 +84,10 @@ function tokenIn({ headers }: FastifyRequest): string | undefined {
   return (typeof token === "string" && token.trim()) || bearerTokenIn(headers.authorization);
 }
 
-function unauthorized(message: string): HttpProblem {
-  const headers = { "www-authenticate": 'Bearer realm="spicegate"' };
+/** With the header that Keystone's own middleware sends. */
+function unauthorized(message: string, keystoneUrl: string | undefined): HttpProblem {
+  const keystone = keystoneUrl === undefined ? "" : `Keystone uri="${keystoneUrl}", `;
+  const headers = { "www-authenticate": `${keystone}Bearer realm="spicegate"` };
   return new HttpProblem(401, "UNAUTHENTICATED", message, { headers });
 }
 

@@ -20,9 +20,12 @@ export interface UserToken {
   readonly expiresAt: Date;
 }
 
-/** A new token: 256 random bits as base64url, behind a prefix by which people and scanners know it. */
+/** What every token of ours begins with, and no other: people and scanners know it by that. */
+export const USER_TOKEN_PREFIX = "sgu_";
+
+/** A new token: 256 random bits as base64url, behind the prefix. */
 export function createUserToken(): string {
-  return `sgu_${randomBytes(TOKEN_BYTES).toString("base64url")}`;
+  return `${USER_TOKEN_PREFIX}${randomBytes(TOKEN_BYTES).toString("base64url")}`;
 }
 
 /** True for what `createUserToken` could have made. */

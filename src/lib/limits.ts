@@ -139,8 +139,8 @@ export const LEGACY_RECONNECT_BACKOFF = { firstMs: 100, mostMs: 1_000 };
 /** Questions to the legacy store at the same time, and how many more may wait for their turn. */
 export const MAX_LEGACY_CALLS = 64;
 export const MAX_WAITING_LEGACY_CALLS = 1_000;
-/** Without a failure for so long the legacy store is well again. */
-export const LEGACY_SETTLES_MS = 3_000;
+/** Without a failure for so long what others depend on (the legacy store, Keystone) is well again. */
+export const OUTAGE_SETTLES_MS = 3_000;
 /** For one command to memcached, and for all that make one step of the store; less than a caller waits. */
 export const MEMCACHED_COMMAND_MS = 400;
 export const MEMCACHED_MS = 800;
@@ -278,6 +278,20 @@ export const MAX_SLOW_ANSWERS_PER_ADDRESS = 16;
 export const AGENT_BURST_S = 4;
 /** A message of an agent counts as one more for each of these bytes. */
 export const AGENT_MESSAGE_UNIT_BYTES = 4 * 1024;
+// Keystone.
+/** From asking who a token belongs to until the answer, with everything that it takes. */
+export const KEYSTONE_MS = 3_000;
+export const MAX_KEYSTONE_REQUESTS = 32;
+export const MAX_WAITING_KEYSTONE_REQUESTS = 1_000;
+/** Keystone's own tokens have some 200 characters, or 1,000 where they are signed. */
+export const MAX_KEYSTONE_TOKEN_LENGTH = 4_096;
+export const MAX_KEYSTONE_ANSWER_BYTES = 256 * 1024;
+export const MAX_KEYSTONE_CALLERS = 10_000;
+/** Tokens that Keystone did not know, apart from those above: whoever makes up tokens pushes nobody out. */
+export const MAX_UNKNOWN_KEYSTONE_TOKENS = 10_000;
+export const UNKNOWN_KEYSTONE_TOKEN_MS = 10_000;
+/** How long no login follows one that was refused: Keystone may lock a user whose password is often wrong. */
+export const KEYSTONE_LOGIN_PAUSE_MS = 5_000;
 
 // Callers.
 /** Good tokens of our own that are remembered, and how long one counts without being read again. */

@@ -22,6 +22,7 @@ export type ErrorReason =
   | "HYPERVISOR_UNAVAILABLE"
   | "DATABASE_UNAVAILABLE"
   | "LEGACY_STORE_UNAVAILABLE"
+  | "IDENTITY_UNAVAILABLE"
   | "INVENTORY_INCOMPLETE"
   | "DRAINING"
   | "AGENT_TIMEOUT"
@@ -71,6 +72,7 @@ export const ERROR_TABLE = {
   HYPERVISOR_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 2_000 },
   DATABASE_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 1_000 },
   LEGACY_STORE_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 1_000 },
+  IDENTITY_UNAVAILABLE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 1_000 },
   INVENTORY_INCOMPLETE: { grpc: status.UNAVAILABLE, http: 503, retryMs: 1_000 },
   DRAINING: { grpc: status.UNAVAILABLE, http: 503, retryMs: 1_000 },
   AGENT_TIMEOUT: { grpc: status.DEADLINE_EXCEEDED, http: 504 },

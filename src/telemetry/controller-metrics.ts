@@ -6,6 +6,7 @@ import { LATENCY_BUCKETS } from "./metrics.js";
 /** Every metric of the controller beyond those of the process. The help texts become the documentation. */
 export interface ControllerMetrics {
   readonly rpcSeconds: Histogram<"method" | "reason">;
+  readonly keystoneSeconds: Histogram<"outcome">;
   readonly authenticationFailures: Counter<"entrance">;
   readonly proxySeconds: Histogram<"route" | "reason">;
   readonly gatewaySeconds: Histogram<"route" | "reason">;
@@ -36,7 +37,7 @@ export interface ControllerMetrics {
 /** Registers what every program that answers calls counts. Called once per registry. */
 export function createCallMetrics(
   registry: Registry,
-): Pick<ControllerMetrics, "rpcSeconds" | "authenticationFailures"> {
+): Pick<ControllerMetrics, "rpcSeconds" | "authenticationFailures" | "keystoneSeconds"> {
   const rpcSeconds = new Histogram({
     name: "spicegate_rpc_seconds",
     help: "Time to answer a call of the API, by method and reason (OK = served).",
@@ -50,7 +51,14 @@ export function createCallMetrics(
     labelNames: ["entrance"] as const,
     registers: [registry],
   });
-  return { rpcSeconds, authenticationFailures };
+  const keystoneSeconds = new Histogram({
+    name: "spicegate_keystone_seconds",
+    help: "Time to ask Keystone whose a token is, by outcome (known, unknown, failed); what the cache knows is not asked.",
+    labelNames: ["outcome"] as const,
+    buckets: LATENCY_BUCKETS,
+    registers: [registry],
+  });
+  return { rpcSeconds, authenticationFailures, keystoneSeconds };
 }
 
 /** Registers the controller's metrics. Called once per registry. */

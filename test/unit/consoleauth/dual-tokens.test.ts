@@ -7,9 +7,9 @@ import type { AuthorizedConsole, ConsoleAuth } from "../../../src/consoleauth/co
 import { DualTokens } from "../../../src/consoleauth/dual-tokens.js";
 import {
   LEGACY_CALL_MS,
-  LEGACY_SETTLES_MS,
   MAX_LEGACY_CALLS,
   MAX_WAITING_LEGACY_CALLS,
+  OUTAGE_SETTLES_MS,
 } from "../../../src/lib/limits.js";
 import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -165,7 +165,7 @@ describe("DualTokens", () => {
     for (const round of [1, 2]) {
       world.down = true;
       await world.tokens.forget("i");
-      world.clock.advance(LEGACY_SETTLES_MS - 1);
+      world.clock.advance(OUTAGE_SETTLES_MS - 1);
       world.down = false;
       await world.tokens.forget("i");
       expect(world.log.at("info"), "one server of two may still fail").to.have.length(round - 1);

@@ -94,6 +94,7 @@ export class GatewayUnderTest {
       inventory: this.useCases.inventory,
       listen: { host: "127.0.0.1", port: 0 },
       callers: loopbackCallers(true),
+      keystoneUrl: undefined,
       trustedProxies: [],
       log: this.fake.log,
       metrics: createControllerMetrics(this.registry),

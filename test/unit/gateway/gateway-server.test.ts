@@ -92,6 +92,13 @@ describe("gateway server", () => {
       }
     });
 
+    it("sends who is not known to Keystone where there is one", async () => {
+      await start({ keystoneUrl: "https://keystone.example/identity" });
+      const { headers } = await gateway.rest.get(SERVER, { token: null });
+      const challenges = 'Keystone uri="https://keystone.example/identity", Bearer realm="spicegate"';
+      expect(headers.get("www-authenticate")).to.equal(challenges);
+    });
+
     it("refuses every token where loopback is not trusted", async () => {
       await start({ callers: loopbackCallers(false) });
       const answer = await gateway.rest.get(SERVER);
