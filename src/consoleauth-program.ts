@@ -4,10 +4,15 @@ import type { Server } from "@grpc/grpc-js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { createLocalParts } from "./consoleauth/legacy-parts.js";
+import { VerbGate } from "./console/verb-gate.js";
+import { systemClock } from "./lib/clock.js";
 import type { Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
+import { ruleOf } from "./policy/method-rules.js";
+import { PolicyFile } from "./policy/policy-file.js";
+import { Policy } from "./policy/policy.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
@@ -32,9 +37,14 @@ export class ConsoleAuthProgram implements Part {
 
   constructor({ config, log }: ConsoleAuthProgramOptions) {
     const { listen, telemetry_listen: telemetryListen } = config.consoleauth;
+    const { file } = config.policy;
+    const clock = systemClock;
     const registry = createRegistry();
     const callers = new LoopbackCallers(config.identity);
-    const handlers = new UnaryHandlers({ callers, log, metrics: createCallMetrics(registry) });
+    const metrics = createCallMetrics(registry);
+    const policy = new Policy();
+    const { guardOf } = new VerbGate({ policy, audit: undefined, log });
+    const handlers = new UnaryHandlers({ callers, guardOf, log, metrics });
     const { store, consoleAuth } = createLocalParts(config);
     const addServices = (server: Server): void => {
       addConsoleAuthService(server, handlers, consoleAuth);
@@ -44,10 +54,17 @@ export class ConsoleAuthProgram implements Part {
     this.#log = log;
     this.#lifecycle = new Lifecycle(log, [
       { name: "telemetry", part: new TelemetryServer(telemetry) },
+      ...(file === undefined ? [] : [{ name: "policy", part: new PolicyFile({ file, policy, metrics, log, clock }) }]),
       { name: "store", part: store },
       {
         name: "server",
-        part: new GrpcServer({ name: "consoleauth", listen: requireAddress(listen), addServices, log }),
+        part: new GrpcServer({
+          name: "consoleauth",
+          listen: requireAddress(listen),
+          addServices,
+          requireRule: ruleOf,
+          log,
+        }),
       },
       { name: "calls", part: handlers },
     ]);

@@ -10,7 +10,9 @@ import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-se
 import { addConsoleService } from "./api/console-service.js";
 import { addInventoryService } from "./api/inventory-service.js";
 import { addSessionService } from "./api/session-service.js";
+import { AuditLog } from "./audit/audit-log.js";
 import type { ControllerConfig } from "./config/controller-config.js";
+import { VerbGate } from "./console/verb-gate.js";
 import type { LegacyParts } from "./consoleauth/legacy-parts.js";
 import { createLegacyParts } from "./consoleauth/legacy-parts.js";
 import { Notifications } from "./db/notifications.js";
@@ -26,6 +28,9 @@ import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { formatAddress, requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
+import { ruleOf } from "./policy/method-rules.js";
+import { PolicyFile } from "./policy/policy-file.js";
+import { Policy } from "./policy/policy.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
@@ -63,6 +68,8 @@ export class Controller implements Part {
   readonly #readiness = new Readiness(["database", "inventory", "serving"]);
   readonly #published: PublishedServices;
   readonly #controllerId = randomBytes(16).toString("hex");
+  readonly #policy = new Policy();
+  readonly #gate: VerbGate;
   readonly #database: Database;
   readonly #notifications: Notifications;
   readonly #presence: ControllerPresence;
@@ -91,12 +98,14 @@ export class Controller implements Part {
     const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
     const callers = new LoopbackCallers(config.identity);
-    const calls = { callers, log, metrics };
+    const gate = new VerbGate({ policy: this.#policy, audit: new AuditLog(database), log });
+    const calls = { callers, guardOf: gate.guardOf, log, metrics };
     this.#database = database;
     this.#notifications = notifications;
     this.#instances = instances;
     this.#agents = agents;
     this.#callers = callers;
+    this.#gate = gate;
     this.#handlers = new UnaryHandlers(calls);
     this.#streams = new StreamHandlers(calls);
     this.#legacy = createLegacyParts({ config, database, metrics, log });
@@ -113,7 +122,9 @@ export class Controller implements Part {
       log,
       metrics,
     });
-    this.#useCases = createUseCases({ config, database, instances, agents, viewers: this.#viewers, legacy, log });
+    const viewers = this.#viewers;
+    const policy = this.#policy;
+    this.#useCases = createUseCases({ config, database, instances, agents, viewers, legacy, policy, gate, log });
     this.#agentServer = this.#createAgentServer();
     this.#presence = this.#createPresence();
     this.#lifecycle = this.#arrange();
@@ -150,6 +161,7 @@ export class Controller implements Part {
     ];
     return new Lifecycle(log, [
       { name: "telemetry", part: this.#telemetryServer() },
+      ...this.#policyFile(),
       { name: "database", part: database },
       { name: "notifications", part: this.#notifications },
       { name: "instances", part: instances },
@@ -166,6 +178,14 @@ export class Controller implements Part {
       ...this.#gateway(),
       ...entrances,
     ]);
+  }
+
+  /** Where the policy is not the default. */
+  #policyFile(): NamedPart[] {
+    const { file } = this.#config.policy;
+    if (file === undefined) return [];
+    const parts = { policy: this.#policy, metrics: this.#metrics, log: this.#log, clock: systemClock };
+    return [{ name: "policy", part: new PolicyFile({ file, ...parts }) }];
   }
 
   #telemetryServer(): TelemetryServer {
@@ -189,6 +209,7 @@ export class Controller implements Part {
       name: "agents",
       listen: requireAddress(this.#config.agents.listen),
       addServices,
+      requireRule: ruleOf,
       log: this.#log,
     });
   }
@@ -215,6 +236,7 @@ export class Controller implements Part {
       name: "api",
       listen: requireAddress(this.#config.api.listen),
       addServices,
+      requireRule: ruleOf,
       log: this.#log,
     });
   }
@@ -227,6 +249,7 @@ export class Controller implements Part {
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
       callers: this.#callers,
+      gate: this.#gate,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,

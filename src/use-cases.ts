@@ -2,22 +2,22 @@
 // The use cases that callers have, made once: gRPC and REST ask the same objects. Those of viewers are next door, in
 // viewer-parts.ts.
 import type { AgentRouter } from "./agents/agent-router.js";
-import { AuditLog } from "./audit/audit-log.js";
 import { AuditReader } from "./audit/audit-reader.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import type { UrlForm } from "./console/access-url.js";
 import type { ConsoleType } from "./console/console-type.js";
 import { GetSpiceConsole } from "./console/get-spice-console.js";
 import { InstanceAccess } from "./console/instance-access.js";
-import { ListAuditEvents } from "./console/list-audit-events.js";
 import { LookupConsoleToken } from "./console/lookup-console-token.js";
 import { ManageInventory } from "./console/manage-inventory.js";
 import { ManageSessions } from "./console/manage-sessions.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
+import type { VerbGate } from "./console/verb-gate.js";
 import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import type { Database } from "./db/pool.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
 import type { Log } from "./lib/log.js";
+import type { Policy } from "./policy/policy.js";
 import { ConsoleAuthorizer } from "./tokens/console-authorizer.js";
 import { ConsoleTokenStore } from "./tokens/console-token-store.js";
 import type { ViewerParts } from "./viewer-parts.js";
@@ -28,8 +28,10 @@ export interface UseCasesOptions {
   readonly database: Database;
   readonly instances: InstanceRegistry;
   readonly agents: AgentRouter;
-  readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches" | "displays">;
+  readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches" | "displays" | "refusals">;
   readonly legacy: LegacyTokens;
+  readonly policy: Policy;
+  readonly gate: VerbGate;
   readonly log: Log;
 }
 
@@ -40,17 +42,20 @@ export interface UseCases {
   readonly revokeConsoleTokens: RevokeConsoleTokens;
   readonly inventory: ManageInventory;
   readonly sessions: ManageSessions;
-  readonly audit: ListAuditEvents;
+  readonly audit: AuditReader;
 }
 
 /** Constructs them; none of them runs by itself. */
 export function createUseCases(options: UseCasesOptions): UseCases {
-  const { config, database, instances, agents, viewers, legacy, log } = options;
-  const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
+  const { config, database, instances, agents, viewers, legacy, policy, gate, log } = options;
+  const { refusals } = viewers;
+  const access = new InstanceAccess({ instances, refusals, database });
   const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
   return {
     getSpiceConsole: new GetSpiceConsole({
       access,
+      policy,
+      gate,
       instances,
       agents,
       displays: viewers.displays,
@@ -60,11 +65,11 @@ export function createUseCases(options: UseCasesOptions): UseCases {
       ttlSeconds: config.consoleauth.token_ttl,
       log,
     }),
-    lookupConsoleToken: new LookupConsoleToken({ access, tokens, legacy, log }),
+    lookupConsoleToken: new LookupConsoleToken({ tokens, legacy, log }),
     revokeConsoleTokens: new RevokeConsoleTokens({ access, tokens, legacy, log }),
     inventory: new ManageInventory({ access, instances, legacy }),
-    sessions: new ManageSessions({ ...viewers, access }),
-    audit: new ListAuditEvents(access, new AuditReader(database)),
+    sessions: new ManageSessions(viewers),
+    audit: new AuditReader(database),
   };
 }
 

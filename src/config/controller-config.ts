@@ -10,6 +10,7 @@ import type { TlsFileNames } from "../lib/tls-files.js";
 import { readTlsIdentity } from "../lib/tls-files.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
+import { readPolicy, ROLES } from "./policy-table.js";
 import {
   areCiphers,
   dataPath,
@@ -336,12 +337,23 @@ export const controllerSchema = z.strictObject({
             .default("")
             .describe("The project whose instances the caller sees; an admin sees every project's."),
           roles: z
-            .array(z.enum(["admin", "member", "reader", "auditor", "service"]))
+            .array(z.enum(ROLES))
             .min(1)
             .default(["admin"])
-            .describe("The caller's roles: admin, member, reader, auditor, service."),
+            .describe(`The caller's roles: ${ROLES.join(", ")}.`),
         })
         .prefault({}),
+    })
+    .prefault({}),
+  policy: z
+    .strictObject({
+      file: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "YAML file that says which roles have which verbs, read again when it changes; what it leaves out nobody may do; unset = the table of policy.sample.yaml.",
+        ),
     })
     .prefault({}),
   inventory: z
@@ -379,7 +391,9 @@ export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const { database, proxy, spice } = config;
   const { ca_file: caFile, ...displays } = config.displays;
   const files = proxyTlsFiles(proxy);
+  // These files are read again at the start and after; here an operator is told in time.
   if (files) requireTlsFiles(files);
+  readPolicy(config.policy.file);
   return {
     ...config,
     database: { url: database.url, password: readPassword(database.password_file) },
@@ -400,7 +414,6 @@ function usualBaseUrl({ proxy, console }: Pick<Settings, "proxy" | "console">): 
   return `${scheme}://127.0.0.1:6082/${page}`;
 }
 
-/** They are read again at the start and after; here an operator is told in time. */
 function requireTlsFiles(files: TlsFileNames): void {
   try {
     readTlsIdentity(files);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The entrance for clients of Nova: its REST API, as far as consoles need it, over the use cases that gRPC has too.
+import type { VerbGate } from "../console/verb-gate.js";
 import { HttpRequests } from "../http/http-requests.js";
 import { HttpServer } from "../http/http-server.js";
 import { TrustedProxies } from "../http/trusted-proxies.js";
@@ -18,6 +19,7 @@ import { faultBody } from "./nova-fault.js";
 export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls" | "requests"> {
   readonly listen: Address;
   readonly callers: LoopbackCallers;
+  readonly gate: Pick<VerbGate, "require">;
   /** The setting proxy.trusted_proxies. */
   readonly trustedProxies: readonly string[];
   readonly log: Log;
@@ -36,11 +38,11 @@ const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosnif
 
 /** Makes the server for clients of Nova. Stop refuses what is new with DRAINING and lets requests that run finish: it always ends. */
 export function createGatewayServer(options: GatewayServerOptions): HttpServer {
-  const { listen, callers, trustedProxies, log, metrics, requestMs, ...useCases } = options;
+  const { listen, callers, gate, trustedProxies, log, metrics, requestMs, ...useCases } = options;
   const proxies = new TrustedProxies(trustedProxies);
   const seconds = metrics.gatewaySeconds;
   const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: false, log, seconds });
-  const calls = new NovaCalls({ requests, callers, draining: () => server.stopping });
+  const calls = new NovaCalls({ requests, callers, gate, draining: () => server.stopping });
   const server: HttpServer = new HttpServer({
     name: "gateway",
     listen,

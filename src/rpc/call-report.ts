@@ -6,6 +6,7 @@ import { logOutcome } from "../lib/log-outcome.js";
 import type { Log } from "../lib/log.js";
 import type { ServiceError } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
+import type { GuardOf } from "./call-guard.js";
 import type { LoopbackCallers } from "./loopback-callers.js";
 import type { RequestContext } from "./request-context.js";
 import { requestIdFrom } from "./request-context.js";
@@ -16,6 +17,7 @@ export const REQUEST_ID_HEADER = "x-request-id";
 /** What a wrapper of methods needs besides the methods. */
 export interface CallOptions {
   readonly callers: LoopbackCallers;
+  readonly guardOf: GuardOf;
   readonly log: Log;
   readonly metrics: Pick<ControllerMetrics, "rpcSeconds">;
 }

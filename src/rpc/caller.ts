@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-
-/** What a caller may be, the roles of Nova's policies plus our own for programs and auditors. */
-export type Role = "admin" | "member" | "reader" | "auditor" | "service";
+import type { Role } from "../config/policy-table.js";
 
 /** Who asks. Every use case takes one; where it comes from is the entrance's business. */
 export interface Caller {

@@ -9,9 +9,10 @@ import { draining } from "../lib/draining.js";
 import type { Part } from "../lib/lifecycle.js";
 import { WATCHER_READS_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
+import type { CallGuard, NamedMethod } from "./call-guard.js";
+import { ownName } from "./call-guard.js";
 import type { CallOptions } from "./call-report.js";
 import { contextOf, headerOf, reportCall } from "./call-report.js";
-import { requireSomebody } from "./loopback-callers.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { serviceErrorFrom } from "./service-error-from.js";
@@ -19,6 +20,12 @@ import { statusFromError } from "./status-from-error.js";
 
 /** Decodes, calls one use case, encodes each of its steps. It ends when the context's signal aborts. */
 export type StreamMethod<Request, Response> = (request: Request, context: RequestContext) => AsyncIterable<Response>;
+
+interface Guarded<Request, Response> {
+  readonly name: string;
+  readonly guard: CallGuard;
+  readonly method: StreamMethod<Request, Response>;
+}
 
 /**
  * Wraps methods into grpc-js handlers that share one set of options. Stop ends the streams that run with DRAINING, so
@@ -47,16 +54,17 @@ export class StreamHandlers implements Part {
     await Promise.all(this.#running.values());
   }
 
-  /** A handler for `name`, the RPC's own name in logs and metrics. */
+  /** A handler for a method of a service. Throws where the method has no rule that says who may call it. */
   handle<Request, Response>(
-    name: string,
+    { path }: NamedMethod<Request, Response>,
     method: StreamMethod<Request, Response>,
   ): handleServerStreamingCall<Request, Response> {
+    const guarded = { name: ownName(path), guard: this.#options.guardOf(path), method };
     return (call) => {
       const gone = new AbortController();
       const onCancelled = (): void => gone.abort();
       call.on("cancelled", onCancelled);
-      const running = this.#serve(name, method, call, gone).finally(() => {
+      const running = this.#serve(guarded, call, gone).finally(() => {
         call.off("cancelled", onCancelled);
         this.#running.delete(gone);
       });
@@ -65,28 +73,27 @@ export class StreamHandlers implements Part {
   }
 
   async #serve<Request, Response>(
-    name: string,
-    method: StreamMethod<Request, Response>,
+    guarded: Guarded<Request, Response>,
     call: ServerWritableStream<Request, Response>,
     gone: AbortController,
   ): Promise<void> {
     const startedAt = performance.now();
     const context = contextOf(call, this.#options.callers, gone.signal);
     call.sendMetadata(headerOf(context));
-    const error = await this.#send(method, call, context).then(() => undefined, serviceErrorFrom);
+    const error = await this.#send(guarded, call, context).then(() => undefined, serviceErrorFrom);
     if (error) call.emit("error", statusFromError(error));
     else call.end();
-    reportCall(this.#options, { name, context, seconds: (performance.now() - startedAt) / 1_000, error });
+    reportCall(this.#options, { name: guarded.name, context, seconds: (performance.now() - startedAt) / 1_000, error });
   }
 
   async #send<Request, Response>(
-    method: StreamMethod<Request, Response>,
+    { guard, method }: Guarded<Request, Response>,
     call: ServerWritableStream<Request, Response>,
     context: RequestContext,
   ): Promise<void> {
     if (this.#draining) throw draining();
-    requireSomebody(context.caller);
     const request: Request | MalformedMessage = call.request;
+    await guard(context, request);
     if (request instanceof MalformedMessage) throw request.error;
     for await (const message of method(request, context)) {
       if (!call.write(message)) await this.#taken(call, context.signal);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every unary call goes through: context, one call of the handler, one exit for errors, one log line, one metric.
+// What every unary call goes through: context, the guard, one call of the handler, one exit for errors, one log line, one metric.
 import type { handleUnaryCall } from "@grpc/grpc-js";
 import { draining } from "../lib/draining.js";
 import type { Part } from "../lib/lifecycle.js";
 import type { ServiceError } from "../lib/service-error.js";
 import { Waiters } from "../lib/waiters.js";
+import type { CallGuard, NamedMethod } from "./call-guard.js";
+import { ownName } from "./call-guard.js";
 import type { CallOptions } from "./call-report.js";
 import { contextOf, headerOf, reportCall } from "./call-report.js";
-import { requireSomebody } from "./loopback-callers.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { serviceErrorFrom } from "./service-error-from.js";
@@ -15,6 +16,11 @@ import { statusFromError } from "./status-from-error.js";
 
 /** Decodes, calls one use case, encodes. */
 export type UnaryMethod<Request, Response> = (request: Request, context: RequestContext) => Promise<Response>;
+
+interface Guarded<Request, Response> {
+  readonly guard: CallGuard;
+  readonly method: UnaryMethod<Request, Response>;
+}
 
 /**
  * Wraps methods into grpc-js handlers that share one set of options. Stop refuses new calls with DRAINING and waits for
@@ -41,8 +47,13 @@ export class UnaryHandlers implements Part {
     if (this.#running > 0) await this.#idle.wait();
   }
 
-  /** A handler for `name`, the RPC's own name in logs and metrics. */
-  handle<Request, Response>(name: string, method: UnaryMethod<Request, Response>): handleUnaryCall<Request, Response> {
+  /** A handler for a method of a service. Throws where the method has no rule that says who may call it. */
+  handle<Request, Response>(
+    { path }: NamedMethod<Request, Response>,
+    method: UnaryMethod<Request, Response>,
+  ): handleUnaryCall<Request, Response> {
+    const name = ownName(path);
+    const guarded = { guard: this.#options.guardOf(path), method };
     return (call, callback) => {
       const startedAt = performance.now();
       const gone = new AbortController();
@@ -58,7 +69,7 @@ export class UnaryHandlers implements Part {
         // Together with the answer: sent earlier, it would be a packet of its own.
         call.sendMetadata(headerOf(context));
       };
-      this.#run(method, call.request, context).then(
+      this.#run(guarded, call.request, context).then(
         (response) => {
           finish();
           callback(null, response);
@@ -73,15 +84,15 @@ export class UnaryHandlers implements Part {
   }
 
   async #run<Request, Response>(
-    method: UnaryMethod<Request, Response>,
+    { guard, method }: Guarded<Request, Response>,
     request: Request,
     context: RequestContext,
   ): Promise<Response> {
     if (this.#draining) throw draining();
-    requireSomebody(context.caller);
-    if (request instanceof MalformedMessage) throw request.error;
     this.#running += 1;
     try {
+      await guard(context, request);
+      if (request instanceof MalformedMessage) throw request.error;
       return await method(request, context);
     } finally {
       this.#running -= 1;

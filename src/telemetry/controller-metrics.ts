@@ -28,12 +28,13 @@ export interface ControllerMetrics {
   readonly instanceWatches: Gauge;
   readonly tlsCertificateExpiry: Gauge<"listener">;
   readonly tlsReloadFailures: Counter<"listener">;
+  readonly policyReloadFailures: Counter;
   readonly consoleauthChecks: Counter<"result">;
   readonly consoleauthWriteFailures: Counter<"operation">;
 }
 
 /** Registers what every program that answers calls counts. Called once per registry. */
-export function createCallMetrics(registry: Registry): Pick<ControllerMetrics, "rpcSeconds"> {
+export function createCallMetrics(registry: Registry): Pick<ControllerMetrics, "rpcSeconds" | "policyReloadFailures"> {
   const rpcSeconds = new Histogram({
     name: "spicegate_rpc_seconds",
     help: "Time to answer a call of the API, by method and reason (OK = served).",
@@ -41,7 +42,12 @@ export function createCallMetrics(registry: Registry): Pick<ControllerMetrics, "
     buckets: LATENCY_BUCKETS,
     registers: [registry],
   });
-  return { rpcSeconds };
+  const policyReloadFailures = new Counter({
+    name: "spicegate_policy_reload_failures_total",
+    help: "New versions of policy.file that were no good, so that the one before stayed in effect.",
+    registers: [registry],
+  });
+  return { rpcSeconds, policyReloadFailures };
 }
 
 /** Registers the controller's metrics. Called once per registry. */

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { MethodDefinition } from "@grpc/grpc-js";
+import type { RequestContext } from "./request-context.js";
+
+/**
+ * Lets a call go on, or throws UNAUTHENTICATED or PERMISSION_DENIED. The request is as it came, for the audit of a refusal:
+ * nothing of it has been checked.
+ */
+export type CallGuard = (context: RequestContext, request: unknown) => Promise<void> | void;
+
+/** The guard of a method, by its full name; throws for a method without a rule, so that no such method is served. */
+export type GuardOf = (path: string) => CallGuard;
+
+/** What names a method, and says what it takes and gives. */
+export type NamedMethod<Request, Response> = Pick<
+  MethodDefinition<Request, Response>,
+  "path" | "requestDeserialize" | "responseSerialize"
+>;
+
+/** An RPC's own name, for logs and metrics. */
+export function ownName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
