@@ -9,8 +9,7 @@ import { isTree } from "./settings-tree.js";
 /** What a caller may be: the roles of Nova's policies, and our own for programs and auditors. */
 export const ROLES = ["admin", "member", "reader", "auditor", "service"] as const;
 
-/** One of them. */
-export type Role = (typeof ROLES)[number];
+type Role = (typeof ROLES)[number];
 
 /** A thing that can be allowed. */
 export interface VerbMeaning {

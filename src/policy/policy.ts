@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may do what. A role either has a verb or has not; which instances it then sees is decided by its project, where
 // the instance is loaded, so that a role without the verb learns nothing from the uuid it tried.
-import type { PolicyTable, Role, Verb } from "../config/policy-table.js";
+import type { PolicyTable, Verb } from "../config/policy-table.js";
 import { DEFAULT_POLICY } from "../config/policy-table.js";
 import { ServiceError } from "../lib/service-error.js";
-import type { Caller } from "../rpc/caller.js";
+import type { Caller, Role } from "../rpc/caller.js";
 import { isAdmin } from "../rpc/caller.js";
 
 /** The policy in effect. */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Role } from "../config/policy-table.js";
+import type { PolicyTable, Verb } from "../config/policy-table.js";
+
+/** What a caller may be, the roles of Nova's policies plus our own for programs and auditors. */
+export type Role = PolicyTable[Verb][number];
 
 /** Who asks. Every use case takes one; where it comes from is the entrance's business. */
 export interface Caller {

@@ -6,15 +6,16 @@ import type { WatchSessionsResponse } from "../../../proto/gen/spicegate/session
 import { SessionServiceClient, SessionServiceService } from "../../../proto/gen/spicegate/session/v1/session.js";
 import { WATCHER_READS_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { ruleOf } from "../../../src/policy/method-rules.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import type { Caller } from "../../../src/rpc/caller.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
-import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
+import { DEFAULT_GATE } from "../../harness/default-gate.js";
 import { FakeLog } from "../../fakes/fake-log.js";
 import { errorDetails } from "../../harness/grpc-client.js";
 import { until, within } from "../../harness/within.js";
@@ -36,17 +37,19 @@ describe("StreamHandlers", () => {
     identity = { trust_loopback: true, loopback_caller: caller };
     const options = {
       callers: new LoopbackCallers(identity),
+      guardOf: DEFAULT_GATE.guardOf,
       log: fake.log,
       metrics: createControllerMetrics(createRegistry()),
     };
     clock = new FakeClock();
     handlers = new StreamHandlers(options, clock);
-    const unused = new UnaryHandlers(options).handle("Unused", () => Promise.reject(new Error("unused")));
-    const watchSessions = handlers.handle("WatchSessions", (_request, context) => method(context));
+    const unused = (): void => undefined;
+    const watchSessions = handlers.handle(SessionServiceService.watchSessions, (_request, context) => method(context));
     server = new GrpcServer({
       name: "test",
       listen: { host: "127.0.0.1", port: 0 },
       log: fake.log,
+      requireRule: ruleOf,
       addServices: (grpc) =>
         grpc.addService(SessionServiceService, {
           watchSessions,

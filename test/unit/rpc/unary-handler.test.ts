@@ -6,8 +6,10 @@ import type { LookupConsoleTokenResponse } from "../../../proto/gen/spicegate/co
 import { ConsoleServiceClient, ConsoleServiceService } from "../../../proto/gen/spicegate/console/v1/console.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { ruleOf } from "../../../src/policy/method-rules.js";
+import type { CallGuard } from "../../../src/rpc/call-guard.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
+import { LoopbackCallers, requireSomebody } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -27,25 +29,34 @@ describe("UnaryHandlers", () => {
   const registry = createRegistry();
   let lookup: (context: RequestContext) => Promise<LookupConsoleTokenResponse>;
   let onServerEnd: () => void;
+  let guard: CallGuard;
+  const guarded: string[] = [];
   const identity = {
     trust_loopback: true,
     loopback_caller: { subject: "tester", project: "p", roles: ["member" as const] },
   };
   const handlers = new UnaryHandlers({
     callers: new LoopbackCallers(identity),
+    guardOf: (path) => {
+      guarded.push(path);
+      return (context, request) => guard(context, request);
+    },
     log: silentLog,
     metrics: createControllerMetrics(registry),
   });
-  const handleLookup = handlers.handle("LookupConsoleToken", (_request, context) => lookup(context));
+  const handleLookup = handlers.handle(ConsoleServiceService.lookupConsoleToken, (_request, context) =>
+    lookup(context),
+  );
   const lookupConsoleToken: typeof handleLookup = (made, callback) => {
     made.on("cancelled", () => onServerEnd());
     handleLookup(made, callback);
   };
-  const unused = handlers.handle("Unused", () => Promise.reject(new Error("unused")));
+  const unused = (): void => undefined;
   const server = new GrpcServer({
     name: "test",
     listen: { host: "127.0.0.1", port: 0 },
     log: silentLog,
+    requireRule: ruleOf,
     addServices: (grpc) =>
       grpc.addService(ConsoleServiceService, {
         lookupConsoleToken,
@@ -68,6 +79,7 @@ describe("UnaryHandlers", () => {
   beforeEach(() => {
     lookup = () => Promise.resolve(RESPONSE);
     onServerEnd = () => undefined;
+    guard = ({ caller }) => requireSomebody(caller);
   });
 
   it("answers with what the method returns", async () => {
@@ -96,6 +108,19 @@ describe("UnaryHandlers", () => {
     const result = await call().finally(() => (identity.trust_loopback = true));
     expect(result).to.have.nested.property("failure.reason", "UNAUTHENTICATED");
     expect(called).to.equal(false);
+  });
+
+  it("asks the guard of the method before the method", async () => {
+    const asked: unknown[] = [];
+    guard = async ({ caller }, request) => {
+      asked.push([caller.subject, request]);
+      await Promise.resolve();
+      throw new ServiceError("PERMISSION_DENIED", "no");
+    };
+    lookup = () => Promise.resolve(void asked.push("method")).then(() => RESPONSE);
+    expect(await call()).to.have.nested.property("failure.reason", "PERMISSION_DENIED");
+    expect(asked).to.deep.equal([["tester", { token: "t" }]]);
+    expect(guarded).to.deep.equal(["/spicegate.console.v1.ConsoleService/LookupConsoleToken"]);
   });
 
   it("makes a request id where the caller's is missing or unusable", async () => {
