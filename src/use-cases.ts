@@ -6,10 +6,12 @@ import { AuditReader } from "./audit/audit-reader.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import type { UrlForm } from "./console/access-url.js";
 import type { ConsoleType } from "./console/console-type.js";
+import type { GetSpiceConsoleOptions } from "./console/get-spice-console.js";
 import { GetSpiceConsole } from "./console/get-spice-console.js";
 import { InstanceAccess } from "./console/instance-access.js";
 import { LookupConsoleToken } from "./console/lookup-console-token.js";
 import { ManageInventory } from "./console/manage-inventory.js";
+import type { ManageSessionsOptions } from "./console/manage-sessions.js";
 import { ManageSessions } from "./console/manage-sessions.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
 import type { VerbGate } from "./console/verb-gate.js";
@@ -20,7 +22,6 @@ import type { Log } from "./lib/log.js";
 import type { Policy } from "./policy/policy.js";
 import { ConsoleAuthorizer } from "./tokens/console-authorizer.js";
 import { ConsoleTokenStore } from "./tokens/console-token-store.js";
-import type { ViewerParts } from "./viewer-parts.js";
 
 /** What the use cases are made from. */
 export interface UseCasesOptions {
@@ -28,7 +29,8 @@ export interface UseCasesOptions {
   readonly database: Database;
   readonly instances: InstanceRegistry;
   readonly agents: AgentRouter;
-  readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches" | "displays" | "refusals">;
+  /** Of the viewers' parts. */
+  readonly viewers: ManageSessionsOptions & Pick<GetSpiceConsoleOptions, "displays">;
   readonly legacy: LegacyTokens;
   readonly policy: Policy;
   readonly gate: VerbGate;

@@ -99,7 +99,7 @@ describe("runViewer", () => {
   it("hands on what the protocol lets pass, also of what comes before the display is open", async () => {
     const opened = new Gate();
     stage.channel.opens = async () => {
-      await opened.wait;
+      await opened.passed;
       return stage.dial();
     };
     stage.protocol = { ...SERVER_FIRST, pass: (message) => Buffer.from(message.filter((byte) => byte !== 0x78)) };
