@@ -9,7 +9,7 @@ const ranks = [
   ["tokens", "instances", "agents", "policy", "sessions", "consoleauth", "identity"],
   ["displays"],
   ["console"],
-  ["api", "gateway", "proxy"],
+  ["api", "gateway", "proxy", "cli"],
 ];
 
 const rankRules = ranks.flatMap((folders, rank) =>
@@ -33,8 +33,8 @@ module.exports = {
       name: "controller-below-main",
       comment: "Only the program constructs the controller, and only the controller its parts.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/(main|controller|use-cases)\\.ts$" },
-      to: { path: "^src/(main|controller|consoleauth-program|viewer-parts|use-cases)\\.ts$" },
+      from: { path: "^src/", pathNot: "^src/(main|controller|consoleauth-program|use-cases)\\.ts$" },
+      to: { path: "^src/(main|controller|consoleauth-program|viewer-parts|caller-parts|host-parts|use-cases)\\.ts$" },
     },
     {
       name: "page-is-alone",

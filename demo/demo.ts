@@ -208,6 +208,7 @@ export class Demo implements Part {
       spice: { html5proxy_base_url: `http://${listen.proxy}/console` },
       telemetry: { listen: listen.controllerTelemetry },
       database: { url: this.#postgres.url },
+      identity: { trust_loopback: true },
     };
   }
 

@@ -44,10 +44,12 @@ const STATEMENTS = [
   `create index join_tokens_host_idx on join_tokens (host)`,
   `create index join_tokens_expires_at_idx on join_tokens (expires_at)`,
 
-  // The certificates that were given out, until they expire; serial numbers in hex.
+  // The certificates that were given out, until they expire; serial numbers in hex. admitted_at is when the join token
+  // was made that the certificate goes back to, over however many renewals.
   `create table host_certificates (
      serial text not null,
      host text not null,
+     admitted_at timestamptz not null,
      issued_at timestamptz not null default now(),
      expires_at timestamptz not null,
      constraint host_certificates_pkey primary key (serial)
@@ -55,17 +57,28 @@ const STATEMENTS = [
   `create index host_certificates_host_idx on host_certificates (host, issued_at)`,
   `create index host_certificates_expires_at_idx on host_certificates (expires_at)`,
 
-  // A revoked host. Of its certificates only those count that were issued later, with a join token made later.
+  // A revoked host. Of its certificates only those count that go back to a join token made later (admitted_at >
+  // revoked_at), however statements that run at the same instant interleave. readmitted_at is when such a token was used.
   `create table host_revocations (
      host text not null,
      revoked_at timestamptz not null default clock_timestamp(),
      revoked_by text not null,
+     readmitted_at timestamptz,
      constraint host_revocations_pkey primary key (host)
    )`,
+
+  // What is done about identities is audited too.
+  `alter table audit_events drop constraint audit_events_action_check`,
+  `alter table audit_events add constraint audit_events_action_check check (action in ('issued', 'looked-up', 'revoked',
+     'redeemed', 'refused', 'ended', 'channel-opened', 'channel-closed', 'adopted', 'join-token-created', 'host-enrolled',
+     'host-renewed', 'host-revoked', 'user-token-created', 'user-tokens-revoked'))`,
 
   // A console that may be looked at and not touched.
   `alter table console_auth_tokens add column view_only boolean not null default false`,
   `alter table console_sessions add column view_only boolean not null default false`,
+
+  // Whose tokens were made or revoked.
+  `alter table audit_events add column target_subject text`,
 
   `update schema_compat set version = 5`,
 ];

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The legacy store as a program of its own, `spicegate consoleauth`: what nova-consoleauth was. It needs no database.
+// The legacy store as a program of its own, `spicegate consoleauth`: what nova-consoleauth was. Of the
+// database it only wants to know the tokens of its callers.
 import type { Server } from "@grpc/grpc-js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
+import { createCallerParts } from "./caller-parts.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { createLocalParts } from "./consoleauth/legacy-parts.js";
 import { VerbGate } from "./console/verb-gate.js";
 import { systemClock } from "./lib/clock.js";
+import { Notifications } from "./db/notifications.js";
+import { Database } from "./db/pool.js";
+import { USER_TOKENS_CHANNEL } from "./identity/user-token-store.js";
 import type { Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { requireAddress } from "./lib/listen-address.js";
@@ -14,7 +19,6 @@ import { ruleOf } from "./policy/method-rules.js";
 import { PolicyFile } from "./policy/policy-file.js";
 import { Policy } from "./policy/policy.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
-import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
 import { createCallMetrics } from "./telemetry/controller-metrics.js";
@@ -40,11 +44,13 @@ export class ConsoleAuthProgram implements Part {
     const { file } = config.policy;
     const clock = systemClock;
     const registry = createRegistry();
-    const callers = new LoopbackCallers(config.identity);
     const metrics = createCallMetrics(registry);
+    const database = new Database({ ...config.database, log });
+    const notifications = new Notifications({ ...config.database, channels: [USER_TOKENS_CHANNEL], log });
+    const callers = createCallerParts({ config, database, notifications, log, metrics });
     const policy = new Policy();
     const { guardOf } = new VerbGate({ policy, audit: undefined, log });
-    const handlers = new UnaryHandlers({ callers, guardOf, log, metrics });
+    const handlers = new UnaryHandlers({ callers: callers.grpc, guardOf, log, metrics });
     const { store, consoleAuth } = createLocalParts(config);
     const addServices = (server: Server): void => {
       addConsoleAuthService(server, handlers, consoleAuth);
@@ -55,6 +61,9 @@ export class ConsoleAuthProgram implements Part {
     this.#lifecycle = new Lifecycle(log, [
       { name: "telemetry", part: new TelemetryServer(telemetry) },
       ...(file === undefined ? [] : [{ name: "policy", part: new PolicyFile({ file, policy, metrics, log, clock }) }]),
+      { name: "database", part: database },
+      { name: "notifications", part: notifications },
+      ...callers.parts,
       { name: "store", part: store },
       {
         name: "server",

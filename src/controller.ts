@@ -8,9 +8,13 @@ import { addAgentStreamService } from "./api/agent-stream-service.js";
 import { addAuditService } from "./api/audit-service.js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
 import { addConsoleService } from "./api/console-service.js";
+import { addEnrollmentService } from "./api/enrollment-service.js";
+import { addIdentityService } from "./api/identity-service.js";
 import { addInventoryService } from "./api/inventory-service.js";
 import { addSessionService } from "./api/session-service.js";
 import { AuditLog } from "./audit/audit-log.js";
+import type { CallerParts } from "./caller-parts.js";
+import { createCallerParts } from "./caller-parts.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { VerbGate } from "./console/verb-gate.js";
 import type { LegacyParts } from "./consoleauth/legacy-parts.js";
@@ -21,7 +25,11 @@ import { Sweep } from "./db/sweep.js";
 import { createGatewayServer } from "./gateway/gateway-server.js";
 import { CONTROLLERS_CHANNEL, INSTANCES_CHANNEL } from "./instances/announcements.js";
 import { ControllerPresence } from "./instances/controller-presence.js";
+import type { HostParts } from "./host-parts.js";
+import { createHostParts } from "./host-parts.js";
+import { REVOCATIONS_CHANNEL } from "./identity/host-certificate-store.js";
 import { InstanceRegistry } from "./instances/instance-registry.js";
+import { purgeExpiredUserTokens, USER_TOKENS_CHANNEL } from "./identity/user-token-store.js";
 import { systemClock } from "./lib/clock.js";
 import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
@@ -32,7 +40,6 @@ import { ruleOf } from "./policy/method-rules.js";
 import { PolicyFile } from "./policy/policy-file.js";
 import { Policy } from "./policy/policy.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
-import { LoopbackCallers } from "./rpc/loopback-callers.js";
 import { PublishedServices } from "./rpc/published-services.js";
 import { StreamHandlers } from "./rpc/stream-handler.js";
 import { UnaryHandlers } from "./rpc/unary-handler.js";
@@ -57,6 +64,8 @@ const SERVICES = [
   "spicegate.inventory.v1.InventoryService",
   "spicegate.session.v1.SessionService",
   "spicegate.audit.v1.AuditService",
+  "spicegate.identity.v1.IdentityService",
+  "spicegate.agent.v1.EnrollmentService",
 ];
 
 /** A run of the controller. It starts even while Postgres is away, and is ready once it knows what runs where. */
@@ -76,11 +85,12 @@ export class Controller implements Part {
   readonly #agentServer: GrpcServer;
   readonly #instances: InstanceRegistry;
   readonly #agents: AgentRouter;
-  readonly #callers: LoopbackCallers;
+  readonly #callers: CallerParts;
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
   readonly #viewers: ViewerParts;
+  readonly #hosts: HostParts;
   readonly #useCases: UseCases;
   readonly #lifecycle: Lifecycle;
   #draining = false;
@@ -93,13 +103,13 @@ export class Controller implements Part {
     const readiness = this.#readiness;
     const database = new Database({ ...config.database, log });
     const trustDomainMetadata = config.inventory.trust_domain_metadata;
-    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL];
+    const channels = [INSTANCES_CHANNEL, CONTROLLERS_CHANNEL, REVOCATIONS_CHANNEL, USER_TOKENS_CHANNEL];
     const notifications = new Notifications({ ...config.database, channels, log });
     const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
-    const callers = new LoopbackCallers(config.identity);
+    const callers = createCallerParts({ config, database, notifications, log, metrics });
     const gate = new VerbGate({ policy: this.#policy, audit: new AuditLog(database), log });
-    const calls = { callers, guardOf: gate.guardOf, log, metrics };
+    const calls = { callers: callers.grpc, guardOf: gate.guardOf, log, metrics };
     this.#database = database;
     this.#notifications = notifications;
     this.#instances = instances;
@@ -122,9 +132,20 @@ export class Controller implements Part {
       log,
       metrics,
     });
-    const viewers = this.#viewers;
-    const policy = this.#policy;
-    this.#useCases = createUseCases({ config, database, instances, agents, viewers, legacy, policy, gate, log });
+    const { recorder: refusals } = this.#viewers;
+    this.#hosts = createHostParts({ config, database, notifications, refusals, log });
+    this.#useCases = createUseCases({
+      config,
+      database,
+      instances,
+      agents,
+      viewers: { ...this.#viewers, refusals },
+      legacy,
+      hosts: this.#hosts,
+      policy: this.#policy,
+      gate,
+      log,
+    });
     this.#agentServer = this.#createAgentServer();
     this.#presence = this.#createPresence();
     this.#lifecycle = this.#arrange();
@@ -156,18 +177,22 @@ export class Controller implements Part {
     const { records, entrances, endings } = this.#viewers;
     const tasks = [
       { name: "expired tokens", run: purgeExpiredTokens },
+      { name: "expired user tokens", run: purgeExpiredUserTokens },
       ...instances.sweepTasks(),
       ...endings.sweepTasks(),
+      ...this.#hosts.sweepTasks,
     ];
     return new Lifecycle(log, [
       { name: "telemetry", part: this.#telemetryServer() },
       ...this.#policyFile(),
       { name: "database", part: database },
       { name: "notifications", part: this.#notifications },
+      ...this.#callers.parts,
       { name: "instances", part: instances },
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
       ...this.#legacy.parts,
       ...records,
+      { name: "host revocations", part: this.#hosts.revocations },
       { name: "observer", part: this.#observer() },
       { name: "agent server", part: this.#agentServer },
       { name: "presence", part: this.#presence },
@@ -248,7 +273,7 @@ export class Controller implements Part {
     const part = createGatewayServer({
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
-      callers: this.#callers,
+      callers: this.#callers.rest,
       gate: this.#gate,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
@@ -259,11 +284,13 @@ export class Controller implements Part {
 
   #addUseCases(server: Server): void {
     const handlers = this.#handlers;
-    const { inventory, sessions, audit, ...console } = this.#useCases;
+    const { inventory, sessions, audit, users, hosts, ...console } = this.#useCases;
     addConsoleService(server, { handlers, ...console });
     addInventoryService(server, { handlers, streams: this.#streams, inventory });
     addSessionService(server, { handlers, streams: this.#streams, sessions });
     addAuditService(server, handlers, audit);
+    addIdentityService(server, { handlers, users, hosts });
+    addEnrollmentService(server, handlers, this.#hosts.enrolling);
     if (this.#legacy.served) addConsoleAuthService(server, handlers, this.#legacy.served);
   }
 

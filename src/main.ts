@@ -3,6 +3,8 @@
 // The controller's command line: arguments in, one function called.
 import { Command } from "commander";
 import { readFileSync } from "node:fs";
+import { addHostCommands } from "./cli/host-commands.js";
+import { addUserCommands } from "./cli/user-commands.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { controllerSchema, loadControllerConfig } from "./config/controller-config.js";
 import { ConfigError, formatSettings } from "./config/load-config.js";
@@ -65,6 +67,9 @@ program
     const config = readConfig(UNEXPECTED);
     await runUpgradeCheck(config);
   });
+
+addUserCommands(program, readConfig);
+addHostCommands(program);
 
 await program.parseAsync();
 

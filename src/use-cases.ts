@@ -10,13 +10,17 @@ import type { GetSpiceConsoleOptions } from "./console/get-spice-console.js";
 import { GetSpiceConsole } from "./console/get-spice-console.js";
 import { InstanceAccess } from "./console/instance-access.js";
 import { LookupConsoleToken } from "./console/lookup-console-token.js";
+import { ManageHosts } from "./console/manage-hosts.js";
 import { ManageInventory } from "./console/manage-inventory.js";
 import type { ManageSessionsOptions } from "./console/manage-sessions.js";
 import { ManageSessions } from "./console/manage-sessions.js";
+import { ManageUsers } from "./console/manage-users.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
 import type { VerbGate } from "./console/verb-gate.js";
+import type { HostParts } from "./host-parts.js";
 import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import type { Database } from "./db/pool.js";
+import { UserTokenStore } from "./identity/user-token-store.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
 import type { Log } from "./lib/log.js";
 import type { Policy } from "./policy/policy.js";
@@ -34,6 +38,7 @@ export interface UseCasesOptions {
   readonly legacy: LegacyTokens;
   readonly policy: Policy;
   readonly gate: VerbGate;
+  readonly hosts: Pick<HostParts, "authority" | "joinTokens" | "certificates">;
   readonly log: Log;
 }
 
@@ -44,12 +49,14 @@ export interface UseCases {
   readonly revokeConsoleTokens: RevokeConsoleTokens;
   readonly inventory: ManageInventory;
   readonly sessions: ManageSessions;
+  readonly users: ManageUsers;
   readonly audit: AuditReader;
+  readonly hosts: ManageHosts;
 }
 
 /** Constructs them; none of them runs by itself. */
 export function createUseCases(options: UseCasesOptions): UseCases {
-  const { config, database, instances, agents, viewers, legacy, policy, gate, log } = options;
+  const { config, database, instances, agents, viewers, legacy, hosts, policy, gate, log } = options;
   const { refusals } = viewers;
   const access = new InstanceAccess({ instances, refusals, database });
   const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
@@ -71,7 +78,9 @@ export function createUseCases(options: UseCasesOptions): UseCases {
     revokeConsoleTokens: new RevokeConsoleTokens({ access, tokens, legacy, log }),
     inventory: new ManageInventory({ access, instances, legacy }),
     sessions: new ManageSessions(viewers),
+    users: new ManageUsers({ tokens: new UserTokenStore(database), log }),
     audit: new AuditReader(database),
+    hosts: new ManageHosts({ ...hosts, log }),
   };
 }
 

@@ -64,7 +64,7 @@ export interface ViewerParts {
   readonly endings: SessionEndings;
   readonly watches: SessionWatches;
   readonly displays: Displays;
-  readonly refusals: RefusalRecorder;
+  readonly recorder: RefusalRecorder;
   /** In the order of start: what remembers sessions. They stop after everything that asks for them. */
   readonly records: readonly NamedPart[];
   /** In the order of start: the ways in. They stop first: viewers leave, then the proxy, then the displays. */
@@ -120,7 +120,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     endings,
     watches,
     displays,
-    refusals: recorder,
+    recorder,
     records: [
       { name: "channels", part: registry },
       { name: "session endings", part: endings },

@@ -17,6 +17,12 @@ const ACTIONS = {
   "channel-opened": ActionMessage.AUDIT_ACTION_CHANNEL_OPENED,
   "channel-closed": ActionMessage.AUDIT_ACTION_CHANNEL_CLOSED,
   adopted: ActionMessage.AUDIT_ACTION_ADOPTED,
+  "join-token-created": ActionMessage.AUDIT_ACTION_JOIN_TOKEN_CREATED,
+  "host-enrolled": ActionMessage.AUDIT_ACTION_HOST_ENROLLED,
+  "host-renewed": ActionMessage.AUDIT_ACTION_HOST_RENEWED,
+  "host-revoked": ActionMessage.AUDIT_ACTION_HOST_REVOKED,
+  "user-token-created": ActionMessage.AUDIT_ACTION_USER_TOKEN_CREATED,
+  "user-tokens-revoked": ActionMessage.AUDIT_ACTION_USER_TOKENS_REVOKED,
 } as const satisfies Record<AuditAction, ActionMessage>;
 
 const FIRST_MOMENT = new Date("0001-01-01T00:00:00Z");
@@ -53,6 +59,7 @@ export function messageFromAuditEvent(event: AuditEvent): EventMessage {
     sessionId: event.sessionId ?? "",
     channelId: event.channelId ?? 0n,
     tokenCount: event.tokenCount ?? 0,
+    targetSubject: event.targetSubject ?? "",
   };
 }
 

@@ -9,9 +9,15 @@ export interface AuditLine {
   readonly instance?: string | undefined;
   readonly session?: string | undefined;
   readonly channel?: string;
+  readonly host?: string | undefined;
   readonly client?: string;
   readonly requestId?: string;
   readonly count?: number;
+  readonly tokenId?: string;
+  /** Whose tokens, and what they stand for. */
+  readonly target?: string;
+  readonly project?: string;
+  readonly roles?: readonly string[];
 }
 
 /** The one line that an audit event leaves in the log of the controller that wrote it. */

@@ -27,7 +27,13 @@ export type AuditAction =
   | "ended"
   | "channel-opened"
   | "channel-closed"
-  | "adopted";
+  | "adopted"
+  | "join-token-created"
+  | "host-enrolled"
+  | "host-renewed"
+  | "host-revoked"
+  | "user-token-created"
+  | "user-tokens-revoked";
 
 /** Subject, project, request id and client address of an actor as SQL expressions. */
 export type ActorExpressions = readonly [string, string, string, string];
@@ -46,6 +52,8 @@ export interface AuditExpressions {
   readonly tokenCount?: string;
   readonly sessionId?: string;
   readonly channelId?: string;
+  /** Whose tokens, where they are a user's. */
+  readonly targetSubject?: string;
 }
 
 /** The actor as four parameters of a statement, the first of them at this position; `actorValues` are their values. */
@@ -61,11 +69,11 @@ export function actorValues(actor: AuditActor): readonly string[] {
 /** `insert into audit_events … select … <source>`: one row for each row of the source ("from issued"), or one row. */
 export function insertAudit(row: AuditExpressions, source = ""): string {
   return `insert into audit_events (action, subject, project_id, request_id, client_address,
-      reason, instance_uuid, host, console_type, token_id, token_count, session_id, channel_id)
+      reason, instance_uuid, host, console_type, token_id, token_count, session_id, channel_id, target_subject)
     select '${row.action}', ${row.actor.join(", ")},
       ${row.reason ?? "''"}, ${row.instanceUuid ?? "null::uuid"}, ${row.host ?? "null::text"},
       ${row.consoleType ?? "null::text"}, ${row.tokenId ?? "null::bigint"}, ${row.tokenCount ?? "null::integer"},
-      ${row.sessionId ?? "null::text"}, ${row.channelId ?? "null::bigint"}
+      ${row.sessionId ?? "null::text"}, ${row.channelId ?? "null::bigint"}, ${row.targetSubject ?? "null::text"}
     ${source}`;
 }
 
@@ -76,6 +84,7 @@ export interface Refusal {
   readonly instanceUuid?: string | undefined;
   readonly consoleType?: string | undefined;
   readonly sessionId?: string | undefined;
+  readonly host?: string | undefined;
 }
 
 const REFUSED = insertAudit({
@@ -85,6 +94,7 @@ const REFUSED = insertAudit({
   instanceUuid: "$6::uuid",
   consoleType: "$7::text",
   sessionId: "$8::text",
+  host: "$9::text",
 });
 
 /** Records what has no statement of its own. */
@@ -97,8 +107,9 @@ export class AuditLog {
 
   /** Throws DATABASE_UNAVAILABLE where the row could not be written. */
   async recordRefusal(refusal: Refusal): Promise<void> {
-    const { actor, reason, instanceUuid, consoleType, sessionId } = refusal;
-    const values = [...actorValues(actor), reason, instanceUuid ?? null, consoleType ?? null, sessionId ?? null];
+    const { actor, reason, instanceUuid, consoleType, sessionId, host } = refusal;
+    const about = [instanceUuid, consoleType, sessionId, host].map((value) => value ?? null);
+    const values = [...actorValues(actor), reason, ...about];
     await this.#database.query({ name: "audit-refused", text: REFUSED, values });
   }
 }

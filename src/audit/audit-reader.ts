@@ -20,6 +20,7 @@ export interface AuditEvent {
   readonly sessionId: string | undefined;
   readonly channelId: bigint | undefined;
   readonly tokenCount: number | undefined;
+  readonly targetSubject: string | undefined;
 }
 
 /** Which events to list; an absent filter matches everything. */
@@ -49,6 +50,7 @@ const COLUMNS = {
   sessionId: "session_id",
   channelId: "channel_id",
   tokenCount: "token_count",
+  targetSubject: "target_subject",
 } as const satisfies Record<keyof AuditEvent, string>;
 
 const NAMES = Object.keys(COLUMNS) as (keyof AuditEvent)[];

@@ -44,10 +44,10 @@ export class RefusalRecorder implements Part {
   /** Notes a refusal in the background; drops it where there are too many. */
   record(refusal: Refusal): void {
     if (!this.#isWithinRate()) return;
-    const { actor, reason, instanceUuid, sessionId } = refusal;
+    const { actor, reason, instanceUuid, sessionId, host } = refusal;
     const { subject, clientAddress, requestId } = actor;
     const who = { subject, client: clientAddress, requestId };
-    logAudit(this.#options.log, "refused", { reason, ...who, instance: instanceUuid, session: sessionId });
+    logAudit(this.#options.log, "refused", { reason, ...who, instance: instanceUuid, session: sessionId, host });
     if (!this.#options.database.isReady() || this.#pending.length >= MAX_PENDING_REFUSALS) return;
     this.#pending.push(refusal);
     this.#writing ??= this.#writeAll();

@@ -2,7 +2,9 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { MAX_HOST_LENGTH } from "../lib/limits.js";
+import type { AuthorityFileNames } from "../lib/authority-files.js";
+import { readAuthorityFiles } from "../lib/authority-files.js";
+import { MAX_CERTIFICATE_DAYS, MAX_HOST_LENGTH } from "../lib/limits.js";
 import { anyAddress, LOOPBACK_ONLY, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
@@ -295,6 +297,12 @@ export const controllerSchema = z.strictObject({
           "Where `spicegate consoleauth` answers, for workarounds.enable_consoleauth; unset = this controller keeps those tokens itself.",
         ),
       listen: loopbackAddress().default("127.0.0.1:50054").describe("Where `spicegate consoleauth` listens."),
+      token_file: z
+        .string()
+        .optional()
+        .describe(
+          "A file that holds a user token of role service and nothing else, for consoleauth.address and `spicegate upgrade-check`; read at the start; unset = they show none.",
+        ),
       telemetry_listen: loopbackAddress()
         .default("127.0.0.1:9466")
         .describe("Where `spicegate consoleauth` serves its /metrics, /healthz and /readyz over HTTP."),
@@ -325,9 +333,9 @@ export const controllerSchema = z.strictObject({
     .strictObject({
       trust_loopback: z
         .boolean()
-        .default(true)
+        .default(false)
         .describe(
-          "Whether callers on this machine are identity.loopback_caller, over REST with any token; otherwise all are refused.",
+          "Whether callers on this machine that show no token are identity.loopback_caller, over REST those with any token; a web server on this machine brings in everybody else too. Otherwise every caller needs a token.",
         ),
       loopback_caller: z
         .strictObject({
@@ -343,6 +351,40 @@ export const controllerSchema = z.strictObject({
             .describe(`The caller's roles: ${ROLES.join(", ")}.`),
         })
         .prefault({}),
+    })
+    .prefault({}),
+  enrollment: z
+    .strictObject({
+      ca_cert: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "PEM file of the authority that signs hosts' certificates, and after it of one more that is believed too; the same on every controller; unset = hosts cannot enrol here.",
+        ),
+      ca_key: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "PEM file of the key of the first authority in enrollment.ca_cert; others must not be able to read it.",
+        ),
+      certificate_days: z
+        .int()
+        .min(1)
+        .max(MAX_CERTIFICATE_DAYS)
+        .default(7)
+        .describe(
+          `For how many days a host's certificate is good, 1 to ${MAX_CERTIFICATE_DAYS}; agents renew theirs at two thirds of it.`,
+        ),
+    })
+    .refine(({ ca_cert: cert, ca_key: key }) => cert === undefined || key !== undefined, {
+      path: ["ca_cert"],
+      error: "needs enrollment.ca_key",
+    })
+    .refine(({ ca_cert: cert, ca_key: key }) => key === undefined || cert !== undefined, {
+      path: ["ca_key"],
+      error: "needs enrollment.ca_cert",
     })
     .prefault({}),
   policy: z
@@ -376,8 +418,9 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
 });
 
-/** The checked configuration; `database.password` and `displays.ca` come from their files. */
-export type ControllerConfig = Omit<Settings, "database" | "displays" | "spice"> & {
+/** The checked configuration; `consoleauth.token`, `database.password` and `displays.ca` come from their files. */
+export type ControllerConfig = Omit<Settings, "consoleauth" | "database" | "displays" | "spice"> & {
+  readonly consoleauth: Settings["consoleauth"] & { readonly token: string | undefined };
   readonly database: { readonly url: string; readonly password: string | undefined };
   readonly displays: Omit<Settings["displays"], "ca_file"> & { readonly ca: string | undefined };
   readonly spice: Settings["spice"] & { readonly html5proxy_base_url: string };
@@ -388,15 +431,18 @@ type Settings = z.infer<typeof controllerSchema>;
 /** Reads and checks the controller's configuration. Throws ConfigError. */
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
-  const { database, proxy, spice } = config;
+  const { consoleauth, database, proxy, spice } = config;
   const { ca_file: caFile, ...displays } = config.displays;
   const files = proxyTlsFiles(proxy);
   // These files are read again at the start and after; here an operator is told in time.
   if (files) requireTlsFiles(files);
   readPolicy(config.policy.file);
+  const authority = authorityFiles(config.enrollment);
+  if (authority) requireAuthorityFiles(authority);
   return {
     ...config,
-    database: { url: database.url, password: readPassword(database.password_file) },
+    consoleauth: { ...consoleauth, token: readToken(consoleauth.token_file) },
+    database: { url: database.url, password: readSecret("database.password_file", database.password_file) },
     displays: { ...displays, ca: readAuthorities(caFile) },
     spice: { ...spice, html5proxy_base_url: spice.html5proxy_base_url ?? usualBaseUrl(config) },
   };
@@ -404,6 +450,14 @@ export function loadControllerConfig(source: ConfigSource): ControllerConfig {
 
 /** Where the proxy's certificate and key are; undefined where it has none. */
 export function proxyTlsFiles({ cert, key = cert }: Pick<Settings["proxy"], "cert" | "key">): TlsFileNames | undefined {
+  return cert === undefined || key === undefined ? undefined : { cert, key };
+}
+
+/** Where the authority of hosts' certificates is; undefined where hosts cannot enrol. */
+export function authorityFiles({
+  ca_cert: cert,
+  ca_key: key,
+}: Pick<Settings["enrollment"], "ca_cert" | "ca_key">): AuthorityFileNames | undefined {
   return cert === undefined || key === undefined ? undefined : { cert, key };
 }
 
@@ -422,8 +476,23 @@ function requireTlsFiles(files: TlsFileNames): void {
   }
 }
 
-function readPassword(file: string | undefined): string | undefined {
-  return file === undefined ? undefined : readSetting("database.password_file", file).trimEnd();
+function requireAuthorityFiles(files: AuthorityFileNames): void {
+  try {
+    readAuthorityFiles(files);
+  } catch (error) {
+    throw new ConfigError([`enrollment.ca_cert: ${messageOf(error)}`]);
+  }
+}
+
+function readToken(file: string | undefined): string | undefined {
+  const name = "consoleauth.token_file";
+  const token = readSecret(name, file);
+  if (token === "") throw new ConfigError([`${name}: ${file} holds no token`]);
+  return token;
+}
+
+function readSecret(name: string, file: string | undefined): string | undefined {
+  return file === undefined ? undefined : readSetting(name, file).trimEnd();
 }
 
 function readAuthorities(file: string | undefined): string | undefined {

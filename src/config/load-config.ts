@@ -48,7 +48,7 @@ export class ConfigError extends Error {
 
 const ENV_PREFIX = "SPICEGATE_";
 // Names with the prefix that are no settings.
-const ENV_RESERVED = new Set(["SPICEGATE_CONFIG"]);
+const ENV_RESERVED = new Set(["SPICEGATE_CONFIG", "SPICEGATE_API", "SPICEGATE_CACERT", "SPICEGATE_TOKEN"]);
 
 /** Reads, merges (environment wins) and checks. Throws ConfigError with every problem found. */
 export function loadConfig<S extends z.ZodObject>(schema: S, source: ConfigSource): z.infer<S> {

@@ -12,7 +12,6 @@ import { isUuid, parseText } from "../lib/validate.js";
 import { ruleOf } from "../policy/method-rules.js";
 import type { Policy } from "../policy/policy.js";
 import type { CallGuard } from "../rpc/call-guard.js";
-import { requireSomebody } from "../rpc/loopback-callers.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
 
@@ -38,11 +37,10 @@ export class VerbGate {
   /** The guard of a gRPC method, by its rule. Throws an Error for a method that has none. */
   readonly guardOf = (path: string): CallGuard => {
     const rule = ruleOf(path);
-    if (rule === "anyone" || rule === "enrollment" || rule === "agent") return () => undefined;
-    return (context, request) => {
-      requireSomebody(context.caller);
-      return rule === "known" ? undefined : this.require(rule, context, subjectOf(request));
-    };
+    if (rule === "anyone" || rule === "enrollment" || rule === "agent")
+      return { asksWho: false, admit: () => undefined };
+    if (rule === "known") return { asksWho: true, admit: () => undefined };
+    return { asksWho: true, admit: (context, request) => this.require(rule, context, subjectOf(request)) };
   };
 
   /** Throws PERMISSION_DENIED, after noting it, unless one of the caller's roles has the verb. */

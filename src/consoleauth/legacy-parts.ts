@@ -42,12 +42,12 @@ export interface LocalParts {
 export function createLegacyParts(options: LegacyPartsOptions): LegacyParts {
   const { config, database, metrics, log } = options;
   if (!config.workarounds.enable_consoleauth) return { tokens: NO_LEGACY_TOKENS, served: undefined, parts: [] };
-  const { address, token_ttl: ttlSeconds } = config.consoleauth;
+  const { address, token, token_ttl: ttlSeconds } = config.consoleauth;
   const adopted = new AdoptedTokens(database, ttlSeconds);
   const { compat_tokens: reusable } = config.console;
   const dual = (legacy: ConsoleAuth): LegacyTokens => new DualTokens({ legacy, adopted, reusable, metrics, log });
   if (address !== undefined) {
-    const remote = new RemoteConsoleAuth(address);
+    const remote = new RemoteConsoleAuth(address, token);
     return { tokens: dual(remote), served: undefined, parts: [{ name: "legacy store", part: remote }] };
   }
   const { store, consoleAuth } = createLocalParts(config);

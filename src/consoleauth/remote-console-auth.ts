@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ClientUnaryCall } from "@grpc/grpc-js";
-import { credentials } from "@grpc/grpc-js";
+import type { ClientUnaryCall, ServiceError as GrpcError } from "@grpc/grpc-js";
+import { credentials, Metadata, status } from "@grpc/grpc-js";
 import type {
   CheckTokenResponse,
   DeleteTokensForInstanceResponse,
@@ -35,7 +35,7 @@ const OPTIONS = {
 };
 
 /** Makes a call whose outcome goes to `done`. */
-type Send<Response> = (done: (error: Error | null, response: Response) => void) => ClientUnaryCall;
+type Send<Response> = (done: (error: GrpcError | null, response: Response) => void) => ClientUnaryCall;
 
 /**
  * Console authorizations kept by another process, `spicegate consoleauth` or a controller. In plaintext, since it is on
@@ -43,10 +43,12 @@ type Send<Response> = (done: (error: Error | null, response: Response) => void) 
  */
 export class RemoteConsoleAuth implements ConsoleAuth, Part {
   readonly #client: ConsoleAuthServiceClient;
+  readonly #metadata = new Metadata();
 
-  /** `address` is host:port on loopback. It connects when it is asked something. */
-  constructor(address: string) {
+  /** `address` is host:port on loopback, `token` one of a user with role service. It connects when it is asked something. */
+  constructor(address: string, token: string | undefined) {
     this.#client = new ConsoleAuthServiceClient(address, credentials.createInsecure(), OPTIONS);
+    if (token !== undefined) this.#metadata.set("authorization", `Bearer ${token}`);
   }
 
   /** Nothing to start: see the constructor. */
@@ -59,19 +61,19 @@ export class RemoteConsoleAuth implements ConsoleAuth, Part {
 
   async authorize(tokenHash: string, console: AuthorizedConsole): Promise<void> {
     const request = { tokenHash, console: messageFromConsole(console) };
-    await answerTo<unknown>((done) => this.#client.authorizeConsole(request, done));
+    await answerTo<unknown>((done) => this.#client.authorizeConsole(request, this.#metadata.clone(), done));
   }
 
   async check(tokenHash: string, { consume }: { readonly consume: boolean }): Promise<AuthorizedConsole | undefined> {
     const { console } = await answerTo<CheckTokenResponse>((done) =>
-      this.#client.checkToken({ tokenHash, consume }, done),
+      this.#client.checkToken({ tokenHash, consume }, this.#metadata.clone(), done),
     );
     return console && readable(() => consoleFromMessage(console));
   }
 
   async deleteForInstance(instanceUuid: string): Promise<number> {
     const { deleted } = await answerTo<DeleteTokensForInstanceResponse>((done) =>
-      this.#client.deleteTokensForInstance({ instanceUuid }, done),
+      this.#client.deleteTokensForInstance({ instanceUuid }, this.#metadata.clone(), done),
     );
     return deleted;
   }
@@ -82,12 +84,18 @@ function answerTo<Response>(send: Send<Response>): Promise<Response> {
   return withDeadline({ ms: LEGACY_CALL_MS, expired }, (signal) => {
     return new Promise<Response>((resolve, reject) => {
       const running = send((error, response) => {
-        if (error) reject(storeUnavailable(error));
+        if (error) reject(storeUnavailable(withAdvice(error)));
         else resolve(response);
       });
       signal.addEventListener("abort", () => running.cancel(), { once: true });
     });
   });
+}
+
+function withAdvice(error: GrpcError): Error {
+  if (error.code !== status.UNAUTHENTICATED && error.code !== status.PERMISSION_DENIED) return error;
+  const advice = "put a user token of role service into the file that consoleauth.token_file names";
+  return new Error(`${error.message}: ${advice}`, { cause: error });
 }
 
 /** What the other side should not have sent is its trouble, not the caller's. */

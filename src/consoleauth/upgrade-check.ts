@@ -55,7 +55,7 @@ async function checkStore({ api, consoleauth, workarounds }: Checked): Promise<U
   if (!workarounds.enable_consoleauth) return { check, result: "Success", details: "Nobody asks it: the flag is off." };
   // A controller that keeps the tokens itself serves them where its other calls are.
   const address = consoleauth.address ?? api.listen;
-  const remote = new RemoteConsoleAuth(address);
+  const remote = new RemoteConsoleAuth(address, consoleauth.token);
   try {
     await remote.check(randomBytes(32).toString("hex"), { consume: false });
     return { check, result: "Success", details: `It answers at ${address}.` };

@@ -25,7 +25,11 @@ export interface NotificationsOptions extends DatabaseAddress {
 }
 
 /** One stretch of time in which everything was heard; another one is another object. */
-export type Hearing = Readonly<{ since: number }>;
+export interface Hearing {
+  readonly since: number;
+  /** What was said before this moment of the clock has been heard for certain; it moves on twice a second. */
+  readonly until: number;
+}
 
 /** Hears NOTIFY. A connection that breaks is made anew; one that has gone silent is found by asking it something. */
 export class Notifications implements Part {
@@ -34,7 +38,7 @@ export class Notifications implements Part {
   readonly #stopping = new AbortController();
   readonly #heard = new Map<string, Set<(payload: string) => void>>();
   readonly #began = new Set<() => void>();
-  #hearing: Hearing | undefined;
+  #hearing: { readonly since: number; until: number } | undefined;
   #loop: Promise<void> | undefined;
   #problem = "";
 
@@ -106,8 +110,9 @@ export class Notifications implements Part {
 
   async #listen(client: pg.Client): Promise<void> {
     await client.connect();
+    const until = this.#clock.now();
     for (const channel of this.#options.channels) await client.query(`listen ${pg.escapeIdentifier(channel)}`);
-    this.#hearing = { since: this.#clock.now() };
+    this.#hearing = { since: this.#clock.now(), until };
     this.#problem = "";
     this.#options.log.info("hears what other controllers change");
     for (const listener of this.#began) listener();
@@ -115,7 +120,11 @@ export class Notifications implements Part {
 
   /** Returns when the connection is over, and throws where it has gone silent. */
   async #probe(client: pg.Client, over: AbortSignal): Promise<void> {
-    while (await pause(NOTIFICATIONS_PROBE_MS, over, this.#clock)) await client.query("select 1");
+    while (await pause(NOTIFICATIONS_PROBE_MS, over, this.#clock)) {
+      const until = this.#clock.now();
+      await client.query("select 1");
+      if (this.#hearing) this.#hearing.until = until;
+    }
   }
 
   #tell(channel: string, payload: string): void {

@@ -8,7 +8,7 @@ import { GATEWAY_REQUEST_MS, MAX_GATEWAY_BODY_BYTES } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
-import type { LoopbackCallers } from "../rpc/loopback-callers.js";
+import type { Callers } from "../rpc/callers.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { GatewayRoutesOptions } from "./gateway-routes.js";
 import { gatewayRoutes } from "./gateway-routes.js";
@@ -18,7 +18,7 @@ import { faultBody } from "./nova-fault.js";
 /** What the gateway is made from. */
 export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls" | "requests"> {
   readonly listen: Address;
-  readonly callers: LoopbackCallers;
+  readonly callers: Pick<Callers, "identify">;
   readonly gate: Pick<VerbGate, "require">;
   /** The setting proxy.trusted_proxies. */
   readonly trustedProxies: readonly string[];

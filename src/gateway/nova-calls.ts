@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What must hold before a use case is asked, and what it is then told: who calls, in which version, from where.
-import type { FastifyRequest, onRequestHookHandler } from "fastify";
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from "fastify";
 import type { IncomingMessage } from "node:http";
 import type { Verb } from "../config/policy-table.js";
 import type { VerbGate } from "../console/verb-gate.js";
@@ -12,8 +12,8 @@ import { GATEWAY_REQUEST_MS, MAX_NAME_LENGTH } from "../lib/limits.js";
 import { isLoopback } from "../lib/listen-address.js";
 import { parseText } from "../lib/validate.js";
 import type { Caller } from "../rpc/caller.js";
-import type { LoopbackCallers } from "../rpc/loopback-callers.js";
-import { requireSomebody } from "../rpc/loopback-callers.js";
+import type { Callers } from "../rpc/callers.js";
+import { bearerTokenIn, isUnauthenticated } from "../rpc/callers.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { Microversion } from "./microversion.js";
 import { requestedVersion, VARY_HEADERS, versionHeaders } from "./microversion.js";
@@ -27,7 +27,7 @@ export interface NovaCall {
 /** What calls are let in by. */
 export interface NovaCallsOptions {
   readonly requests: HttpRequests;
-  readonly callers: LoopbackCallers;
+  readonly callers: Pick<Callers, "identify">;
   readonly gate: Pick<VerbGate, "require">;
   /** Whether this controller is stopping. */
   readonly draining: () => boolean;
@@ -47,15 +47,7 @@ export class NovaCalls {
    * (404, 400): the order of Nova, where identity is checked before the API is reached.
    */
   readonly guard: onRequestHookHandler = (request, reply, done) => {
-    if (this.#options.draining()) throw draining();
-    const known = this.#options.requests.of(request.raw);
-    void reply.headers(VARY_HEADERS);
-    const caller = this.#identify(request, known);
-    const version = requestedVersion(request.headers);
-    void reply.headers(versionHeaders(version));
-    requireOwnProject(request, caller);
-    this.#known.set(request.raw, { version, context: contextOf(known, caller) });
-    done();
+    this.#admit(request, reply).then(() => done(), done);
   };
 
   /** Refuses, after the guard, callers without the verb (403): whatever server is named, and before the body is read. */
@@ -74,25 +66,33 @@ export class NovaCalls {
     return call;
   }
 
-  #identify(request: FastifyRequest, known: HttpRequest): Caller {
-    if (!hasToken(request)) throw unauthorized("the request brings no X-Auth-Token");
-    if (!isLoopbackHost(known.host))
-      throw unauthorized("callers on this machine must address it as 127.0.0.1 or localhost");
-    const caller = this.#options.callers.at(known.clientAddress);
-    known.subject = caller.subject;
+  async #admit(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (this.#options.draining()) throw draining();
+    const known = this.#options.requests.of(request.raw);
+    void reply.headers(VARY_HEADERS);
+    const caller = await this.#identify(request, known);
+    const version = requestedVersion(request.headers);
+    void reply.headers(versionHeaders(version));
+    requireOwnProject(request, caller);
+    this.#known.set(request.raw, { version, context: contextOf(known, caller) });
+  }
+
+  async #identify(request: FastifyRequest, known: HttpRequest): Promise<Caller> {
+    const address = isLoopbackHost(known.host) ? known.clientAddress : "";
     try {
-      requireSomebody(caller);
+      const caller = await this.#options.callers.identify({ token: tokenIn(request), address }, known.signal);
+      known.subject = caller.subject;
+      return caller;
     } catch (error) {
-      throw unauthorized(error instanceof Error ? error.message : "");
+      throw isUnauthenticated(error) ? unauthorized(error.message) : error;
     }
-    return caller;
   }
 }
 
-/** What the token says is not looked at: there is nothing to check it against. */
-function hasToken({ headers }: FastifyRequest): boolean {
-  const bearer = /^bearer +(.*)$/i.exec(headers.authorization ?? "")?.[1];
-  return [headers["x-auth-token"], bearer].some((token) => typeof token === "string" && token.trim() !== "");
+/** Nova's header, or the usual one. */
+function tokenIn({ headers }: FastifyRequest): string | undefined {
+  const token = headers["x-auth-token"];
+  return (typeof token === "string" && token.trim()) || bearerTokenIn(headers.authorization);
 }
 
 function unauthorized(message: string): HttpProblem {

@@ -205,6 +205,27 @@ export const TLS_HANDSHAKE_MS = 5_000;
 /** Under way at the same time, for each listener. */
 export const MAX_TLS_HANDSHAKES = 1_000;
 
+// Hosts that join.
+export const MIN_JOIN_TOKEN_TTL_S = 60;
+export const DEFAULT_JOIN_TOKEN_TTL_S = 3_600;
+export const MAX_JOIN_TOKEN_TTL_S = 7 * 86_400;
+export const MAX_CERTIFICATE_DAYS = 90;
+/** Believed at a time: one, or two while one takes the place of the other. */
+export const MAX_AUTHORITIES = 2;
+/** Clocks of hosts may be behind by so much. */
+export const CERTIFICATE_BACKDATED_MS = 5 * 60_000;
+/** A certificate, or a request for one. */
+export const MAX_SIGNING_REQUEST_BYTES = 16 * 1024;
+/** How often revocations are read while nobody can be heard. */
+export const REVOCATIONS_READ_MS = 1_000;
+/** How long a revoked host's agent waits before it asks again. */
+export const REVOKED_WAIT_MS = 60_000;
+/** From dialling to the answer, at one address. */
+export const ENROLL_MS = 10_000;
+export const ENROLL_BACKOFF = { firstMs: 500, mostMs: 30_000 };
+/** When the moment to renew has come is looked at so often: clocks are set, and machines sleep. */
+export const RENEWAL_INTERVAL_MS = 60_000;
+
 // Sessions.
 /** How long the end of a display waits for the hypervisor's word on the machine. */
 export const WHY_ENDED_MS = 3_000;
@@ -226,11 +247,29 @@ export const MAX_PENDING_REFUSALS = 100;
 export const REFUSALS_PER_SECOND = 10;
 export const MAX_CHANNELS_SHOWN = 100;
 
+// Callers.
+/** Good tokens of our own that are remembered, and how long one counts without being read again. */
+export const MAX_KNOWN_USER_TOKENS = 10_000;
+export const USER_TOKEN_KNOWN_MS = 30_000;
+/** The same while a revocation elsewhere might not be heard. */
+export const USER_TOKEN_UNHEARD_MS = 1_000;
+/** Tokens that are no good, and how long they are so without being read again. */
+export const MAX_REFUSED_USER_TOKENS = 10_000;
+export const USER_TOKEN_REFUSED_MS = 5_000;
+/** How long a token of our own can be good. */
+export const MIN_USER_TOKEN_TTL_S = 60;
+export const MAX_USER_TOKEN_TTL_S = 366 * 86_400;
+export const DEFAULT_USER_TOKEN_TTL_S = 30 * 86_400;
+/** How long a command waits for a controller's answer. */
+export const CLI_CALL_MS = 10_000;
+
 // Watches.
 /** Calls that watch sessions, and as many that watch instances. */
 export const MAX_WATCHERS = 256;
 /** How long a watcher may take to read what it was sent. */
 export const WATCHER_READS_MS = 30_000;
+/** How often it is looked whether what a watcher has shown is still good. */
+export const CALLER_RECHECK_MS = 1_000;
 /** Steps that a watcher has not taken yet. */
 export const MAX_WATCH_BACKLOG = 10_000;
 
@@ -248,7 +287,7 @@ export const MAX_WAITING_VIEWERS = 2_000;
 export const DB_SILENCE_MS = 2_500;
 export const DB_RECONNECT_BACKOFF = { firstMs: 50, mostMs: 2_000 };
 /** How often the connection that only hears is asked for a sign of life, which it then has DB_SILENCE_MS for. */
-export const NOTIFICATIONS_PROBE_MS = 5_000;
+export const NOTIFICATIONS_PROBE_MS = 500;
 export const DB_IDLE_IN_TRANSACTION_MS = 5_000;
 export const MAX_BATCH = 64;
 export const MAX_BATCHES_AT_ONCE = 2;

@@ -39,6 +39,7 @@ export type ErrorReason =
   | "SESSION_NOT_FOUND"
   | "SESSION_ENDED"
   | "VERSION_UNSUPPORTED"
+  | "ENROLLMENT_DISABLED"
   | "CANCELLED"
   | "INTERNAL";
 
@@ -87,6 +88,7 @@ export const ERROR_TABLE = {
   SESSION_NOT_FOUND: { grpc: status.NOT_FOUND, http: 404 },
   SESSION_ENDED: { grpc: status.FAILED_PRECONDITION, http: 410 },
   VERSION_UNSUPPORTED: { grpc: status.FAILED_PRECONDITION, http: 406 },
+  ENROLLMENT_DISABLED: { grpc: status.FAILED_PRECONDITION, http: 409 },
   CANCELLED: { grpc: status.CANCELLED, http: 499 },
   INTERNAL: { grpc: status.INTERNAL, http: 500 },
 } as const satisfies Record<ErrorReason, ErrorMapping>;

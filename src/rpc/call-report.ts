@@ -7,7 +7,9 @@ import type { Log } from "../lib/log.js";
 import type { ServiceError } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { GuardOf } from "./call-guard.js";
-import type { LoopbackCallers } from "./loopback-callers.js";
+import { NOBODY } from "./caller.js";
+import type { Callers, Credentials } from "./callers.js";
+import { bearerTokenIn } from "./callers.js";
 import type { RequestContext } from "./request-context.js";
 import { requestIdFrom } from "./request-context.js";
 
@@ -16,7 +18,7 @@ export const REQUEST_ID_HEADER = "x-request-id";
 
 /** What a wrapper of methods needs besides the methods. */
 export interface CallOptions {
-  readonly callers: LoopbackCallers;
+  readonly callers: Pick<Callers, "identify">;
   readonly guardOf: GuardOf;
   readonly log: Log;
   readonly metrics: Pick<ControllerMetrics, "rpcSeconds">;
@@ -38,18 +40,22 @@ export interface IncomingCall {
   getPeer(): string;
 }
 
-/** What the use case is told of a call. */
-export function contextOf(call: IncomingCall, callers: LoopbackCallers, signal: AbortSignal): RequestContext {
+/** What the use case is told of a call, as long as nobody knows who calls. */
+export function contextOf(call: IncomingCall, signal: AbortSignal): RequestContext {
   const deadline = Number(call.getDeadline());
-  const clientAddress = parseAddress(call.getPeer())?.host ?? "";
   return {
-    caller: callers.at(clientAddress),
+    caller: NOBODY,
     requestId: requestIdFrom(call.metadata.get(REQUEST_ID_HEADER)[0]),
-    clientAddress,
+    clientAddress: parseAddress(call.getPeer())?.host ?? "",
     signal,
     // A gRPC deadline travels as a time span; grpc-js has turned it into a moment of this machine's clock.
     remainingMs: () => deadline - Date.now(),
   };
+}
+
+/** What the caller shows. */
+export function credentialsOf({ metadata }: IncomingCall, { clientAddress: address }: RequestContext): Credentials {
+  return { token: bearerTokenIn(metadata.get("authorization")[0]?.toString()), address };
 }
 
 /** The header of an answer. */

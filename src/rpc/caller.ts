@@ -11,6 +11,8 @@ export interface Caller {
   /** The project whose instances the caller sees; empty = none of its own. */
   readonly project: string;
   readonly roles: readonly Role[];
+  /** When what it has shown expires; absent where that does not. */
+  readonly expiresAt?: Date;
 }
 
 /** Who asks where nobody is known; allowed nothing. */

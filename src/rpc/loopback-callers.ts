@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who callers are that can prove nothing: the one place where this is decided, for every protocol.
 import { isLoopback } from "../lib/listen-address.js";
-import { ServiceError } from "../lib/service-error.js";
 import type { Caller } from "./caller.js";
 import { NOBODY } from "./caller.js";
+import type { CallerSource, Credentials } from "./callers.js";
 
 /** The settings identity.trust_loopback and identity.loopback_caller. */
 export interface LoopbackIdentity {
@@ -11,24 +10,26 @@ export interface LoopbackIdentity {
   readonly loopback_caller: Caller;
 }
 
-/** Takes callers on this machine for one configured caller, where the operator trusts them. */
-export class LoopbackCallers {
+/**
+ * What callers on this machine show that are known by their address: no token at all, or, as clients of Nova cannot do
+ * without one, any token that no other source has taken.
+ */
+export type LoopbackToken = "none" | "any";
+
+/** Takes callers on this machine that prove nothing for one configured caller, where the operator trusts them. */
+export class LoopbackCallers implements CallerSource {
   readonly #identity: LoopbackIdentity;
+  readonly #token: LoopbackToken;
 
-  constructor(identity: LoopbackIdentity) {
+  constructor(identity: LoopbackIdentity, token: LoopbackToken) {
     this.#identity = identity;
+    this.#token = token;
   }
 
-  /** The caller at an address without its port; NOBODY where that is not trusted. */
-  at(address: string): Caller {
+  /** NOBODY for who is elsewhere, or shows something else. */
+  identify({ token, address }: Credentials): Caller {
     const { trust_loopback: trusted, loopback_caller: caller } = this.#identity;
-    return trusted && isLoopback(address) ? caller : NOBODY;
+    const fits = this.#token === "none" ? token === undefined : Boolean(token);
+    return trusted && fits && isLoopback(address) ? caller : NOBODY;
   }
-}
-
-/** Throws UNAUTHENTICATED for NOBODY. */
-export function requireSomebody(caller: Caller): void {
-  if (caller !== NOBODY) return;
-  const message = "nobody is known here: only callers on this machine are, while identity.trust_loopback is on";
-  throw new ServiceError("UNAUTHENTICATED", message);
 }

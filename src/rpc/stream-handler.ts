@@ -4,15 +4,15 @@
 import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
-import { waitAtMost } from "../lib/deadline.js";
+import { pause, waitAtMost } from "../lib/deadline.js";
 import { draining } from "../lib/draining.js";
 import type { Part } from "../lib/lifecycle.js";
-import { WATCHER_READS_MS } from "../lib/limits.js";
+import { CALLER_RECHECK_MS, WATCHER_READS_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
 import type { CallGuard, NamedMethod } from "./call-guard.js";
 import { ownName } from "./call-guard.js";
 import type { CallOptions } from "./call-report.js";
-import { contextOf, headerOf, reportCall } from "./call-report.js";
+import { contextOf, credentialsOf, headerOf, reportCall } from "./call-report.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { serviceErrorFrom } from "./service-error-from.js";
@@ -20,6 +20,9 @@ import { statusFromError } from "./status-from-error.js";
 
 /** Decodes, calls one use case, encodes each of its steps. It ends when the context's signal aborts. */
 export type StreamMethod<Request, Response> = (request: Request, context: RequestContext) => AsyncIterable<Response>;
+
+/** Throws what keeps the caller out now. */
+type Admit = (signal: AbortSignal) => Promise<void>;
 
 interface Guarded<Request, Response> {
   readonly name: string;
@@ -78,25 +81,59 @@ export class StreamHandlers implements Part {
     gone: AbortController,
   ): Promise<void> {
     const startedAt = performance.now();
-    const context = contextOf(call, this.#options.callers, gone.signal);
+    let context = contextOf(call, gone.signal);
+    const credentials = credentialsOf(call, context);
     call.sendMetadata(headerOf(context));
-    const error = await this.#send(guarded, call, context).then(() => undefined, serviceErrorFrom);
+    const { guard, method } = guarded;
+    const admit = async (signal: AbortSignal): Promise<void> => {
+      if (guard.asksWho) context = { ...context, caller: await this.#options.callers.identify(credentials, signal) };
+      await guard.admit(context, call.request);
+    };
+    const serve = async (): Promise<void> => {
+      if (this.#draining) throw draining();
+      await admit(gone.signal);
+      await this.#whileAdmitted(admit, gone, () => this.#send(method, call, context));
+    };
+    const error = await serve().then(() => undefined, serviceErrorFrom);
     if (error) call.emit("error", statusFromError(error));
     else call.end();
     reportCall(this.#options, { name: guarded.name, context, seconds: (performance.now() - startedAt) / 1_000, error });
   }
 
   async #send<Request, Response>(
-    { guard, method }: Guarded<Request, Response>,
+    method: StreamMethod<Request, Response>,
     call: ServerWritableStream<Request, Response>,
     context: RequestContext,
   ): Promise<void> {
-    if (this.#draining) throw draining();
     const request: Request | MalformedMessage = call.request;
-    await guard(context, request);
     if (request instanceof MalformedMessage) throw request.error;
     for await (const message of method(request, context)) {
       if (!call.write(message)) await this.#taken(call, context.signal);
+    }
+  }
+
+  /**
+   * A stream may last longer than what its caller has shown, or than the policy that let it in: it ends with the reason for
+   * which it would not begin any more.
+   */
+  async #whileAdmitted(admit: Admit, gone: AbortController, work: () => Promise<void>): Promise<void> {
+    const over = new AbortController();
+    void this.#recheck(admit, gone, over.signal);
+    try {
+      await work();
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #recheck(admit: Admit, gone: AbortController, over: AbortSignal): Promise<void> {
+    while (await pause(CALLER_RECHECK_MS, over, this.#clock)) {
+      try {
+        await admit(over);
+      } catch (error) {
+        gone.abort(error);
+        return;
+      }
     }
   }
 

@@ -5,10 +5,10 @@ import { draining } from "../lib/draining.js";
 import type { Part } from "../lib/lifecycle.js";
 import type { ServiceError } from "../lib/service-error.js";
 import { Waiters } from "../lib/waiters.js";
-import type { CallGuard, NamedMethod } from "./call-guard.js";
+import type { NamedMethod } from "./call-guard.js";
 import { ownName } from "./call-guard.js";
 import type { CallOptions } from "./call-report.js";
-import { contextOf, headerOf, reportCall } from "./call-report.js";
+import { contextOf, credentialsOf, headerOf, reportCall } from "./call-report.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { serviceErrorFrom } from "./service-error-from.js";
@@ -16,11 +16,6 @@ import { statusFromError } from "./status-from-error.js";
 
 /** Decodes, calls one use case, encodes. */
 export type UnaryMethod<Request, Response> = (request: Request, context: RequestContext) => Promise<Response>;
-
-interface Guarded<Request, Response> {
-  readonly guard: CallGuard;
-  readonly method: UnaryMethod<Request, Response>;
-}
 
 /**
  * Wraps methods into grpc-js handlers that share one set of options. Stop refuses new calls with DRAINING and waits for
@@ -53,13 +48,13 @@ export class UnaryHandlers implements Part {
     method: UnaryMethod<Request, Response>,
   ): handleUnaryCall<Request, Response> {
     const name = ownName(path);
-    const guarded = { guard: this.#options.guardOf(path), method };
+    const guard = this.#options.guardOf(path);
     return (call, callback) => {
       const startedAt = performance.now();
       const gone = new AbortController();
       const onCancelled = (): void => gone.abort();
       call.on("cancelled", onCancelled);
-      const context = contextOf(call, this.#options.callers, gone.signal);
+      let context = contextOf(call, gone.signal);
       const finish = (error?: ServiceError): void => {
         // grpc-js says "cancelled" at the end of every call, answered or not.
         call.off("cancelled", onCancelled);
@@ -69,7 +64,17 @@ export class UnaryHandlers implements Part {
         // Together with the answer: sent earlier, it would be a packet of its own.
         call.sendMetadata(headerOf(context));
       };
-      this.#run(guarded, call.request, context).then(
+      const serve = async (): Promise<Response> => {
+        if (guard.asksWho) {
+          const credentials = credentialsOf(call, context);
+          context = { ...context, caller: await this.#options.callers.identify(credentials, gone.signal) };
+        }
+        const request: Request | MalformedMessage = call.request;
+        await guard.admit(context, request);
+        if (request instanceof MalformedMessage) throw request.error;
+        return method(request, context);
+      };
+      this.#run(serve).then(
         (response) => {
           finish();
           callback(null, response);
@@ -83,17 +88,11 @@ export class UnaryHandlers implements Part {
     };
   }
 
-  async #run<Request, Response>(
-    { guard, method }: Guarded<Request, Response>,
-    request: Request,
-    context: RequestContext,
-  ): Promise<Response> {
+  async #run<Response>(serve: () => Promise<Response>): Promise<Response> {
     if (this.#draining) throw draining();
     this.#running += 1;
     try {
-      await guard(context, request);
-      if (request instanceof MalformedMessage) throw request.error;
-      return await method(request, context);
+      return await serve();
     } finally {
       this.#running -= 1;
       if (this.#running === 0) this.#idle.wake();

@@ -6,6 +6,7 @@ import { LATENCY_BUCKETS } from "./metrics.js";
 /** Every metric of the controller beyond those of the process. The help texts become the documentation. */
 export interface ControllerMetrics {
   readonly rpcSeconds: Histogram<"method" | "reason">;
+  readonly authenticationFailures: Counter<"entrance">;
   readonly proxySeconds: Histogram<"route" | "reason">;
   readonly gatewaySeconds: Histogram<"route" | "reason">;
   readonly agentRequestSeconds: Histogram<"operation" | "outcome">;
@@ -34,7 +35,9 @@ export interface ControllerMetrics {
 }
 
 /** Registers what every program that answers calls counts. Called once per registry. */
-export function createCallMetrics(registry: Registry): Pick<ControllerMetrics, "rpcSeconds" | "policyReloadFailures"> {
+export function createCallMetrics(
+  registry: Registry,
+): Pick<ControllerMetrics, "rpcSeconds" | "authenticationFailures" | "policyReloadFailures"> {
   const rpcSeconds = new Histogram({
     name: "spicegate_rpc_seconds",
     help: "Time to answer a call of the API, by method and reason (OK = served).",
@@ -42,12 +45,18 @@ export function createCallMetrics(registry: Registry): Pick<ControllerMetrics, "
     buckets: LATENCY_BUCKETS,
     registers: [registry],
   });
+  const authenticationFailures = new Counter({
+    name: "spicegate_authentication_failures_total",
+    help: "Calls whose token was missing, unknown, expired or revoked, by entrance (grpc, rest).",
+    labelNames: ["entrance"] as const,
+    registers: [registry],
+  });
   const policyReloadFailures = new Counter({
     name: "spicegate_policy_reload_failures_total",
     help: "New versions of policy.file that were no good, so that the one before stayed in effect.",
     registers: [registry],
   });
-  return { rpcSeconds, policyReloadFailures };
+  return { rpcSeconds, authenticationFailures, policyReloadFailures };
 }
 
 /** Registers the controller's metrics. Called once per registry. */

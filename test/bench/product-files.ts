@@ -13,6 +13,11 @@ export async function productFiles(folder: string, name: string, settings: objec
   return { home: homeIn(folder), configFile, logFile: join(folder, `${name}.log`), telemetry };
 }
 
+/** The same for a controller that takes its callers' word, as they are on this machine. */
+export function controllerFiles(folder: string, name: string, settings: object): Promise<SpicegateProgramOptions> {
+  return productFiles(folder, name, { identity: { trust_loopback: true }, ...settings });
+}
+
 /** The home of every program of a run folder. */
 export function homeIn(folder: string): string {
   const home = join(folder, "home");

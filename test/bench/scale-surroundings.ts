@@ -9,7 +9,7 @@ import type { Part } from "../../src/lib/lifecycle.js";
 import type { FleetOptions } from "./fleet.js";
 import { Fleet } from "./fleet.js";
 import { createProductDatabase } from "./product-database.js";
-import { freeAddress, productFiles } from "./product-files.js";
+import { freeAddress, controllerFiles } from "./product-files.js";
 
 /** A controller with its addresses. */
 export interface ScaleController {
@@ -71,7 +71,7 @@ export class ScaleSurroundings implements Part {
 
   async #startController(name: string): Promise<ScaleController> {
     const [api, agents, tunnel] = [await freeAddress(), await freeAddress(), await freeAddress()];
-    const files = await productFiles(this.#folder, name, {
+    const files = await controllerFiles(this.#folder, name, {
       api: { listen: api },
       agents: { listen: agents, tunnel_listen: tunnel },
       proxy: { listen: await freeAddress() },

@@ -18,7 +18,7 @@ import type { BareControllerOptions } from "./bare/controller.js";
 import type { EchoOptions } from "./bare/echo.js";
 import { BenchProcess } from "./bench-process.js";
 import { createProductDatabase } from "./product-database.js";
-import { freeAddress, productFiles } from "./product-files.js";
+import { freeAddress, productFiles, controllerFiles } from "./product-files.js";
 
 /** Enough that 32 callers rarely ask for the same machine at the same moment. */
 const MACHINES = 16;
@@ -121,7 +121,7 @@ export class Surroundings implements Part {
       await freeAddress(),
     ];
     this.#proxy = proxy;
-    const controller = await productFiles(this.#folder, "controller", {
+    const controller = await controllerFiles(this.#folder, "controller", {
       api: { listen: api },
       agents: { listen: agents, tunnel_listen: tunnel },
       proxy: { listen: proxy },

@@ -17,7 +17,7 @@ import { writeTestHost } from "../fakes/fake-display.js";
 import type { DisplayCounts, DisplayOptions } from "./bare/display.js";
 import type { RelayOptions } from "./bare/relay.js";
 import { BenchProcess } from "./bench-process.js";
-import { freeAddress, homeIn, productFiles } from "./product-files.js";
+import { freeAddress, homeIn, productFiles, controllerFiles } from "./product-files.js";
 import type { ViewerTarget } from "./viewer-load.js";
 import { tokenOf } from "../harness/viewer.js";
 
@@ -134,7 +134,7 @@ export class ViewerSurroundings implements Part {
 
   async #startController(name: string, settings: object): Promise<ProductController> {
     const [api, agents, proxy] = [await freeAddress(), await freeAddress(), await freeAddress()];
-    const files = await productFiles(this.#folder, `controller-${name}`, {
+    const files = await controllerFiles(this.#folder, `controller-${name}`, {
       api: { listen: api },
       agents: { listen: agents, tunnel_listen: await freeAddress() },
       proxy: { listen: proxy, drain_seconds: 0 },

@@ -277,6 +277,8 @@ export class Deployment {
       proxy: { listen: this.proxy },
       gateway: { listen: this.gateway },
       spice: { html5proxy_base_url: `${scheme}://${this.proxy}/${page}` },
+      // Scenarios are about callers only where they say so.
+      identity: { trust_loopback: true },
       // Tests open more consoles of one machine within a minute than people do.
       sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
       telemetry: { listen: this.telemetry },
@@ -301,7 +303,7 @@ export class Deployment {
 }
 
 // Whole words of the length of a token, and of the hash that is stored of it.
-const TOKEN = /(?<![\w-])[\w-]{43}(?![\w-])/g;
+const TOKEN = /(?<![\w-])(?:sgu_)?[\w-]{43}(?![\w-])/g;
 const URL_TOKEN = /[#?]token=([\w-]+)/g;
 const SHA_256 = /\b[0-9a-f]{64}\b/g;
 

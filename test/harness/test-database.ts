@@ -126,7 +126,7 @@ export class TestDatabase {
   /** Empties every table but the one that names the schema's version. */
   async clear(): Promise<void> {
     await this.sql(`truncate controllers, hosts, instances, instance_faults, domain_claims, agent_streams,
-      console_auth_tokens, console_sessions, session_channels, audit_events`);
+      console_auth_tokens, console_sessions, session_channels, audit_events, join_tokens, host_certificates, host_revocations`);
   }
 
   async stop(): Promise<void> {

@@ -22,7 +22,8 @@ create table audit_events (
   token_id bigint,
   token_count integer,
   session_id text,
-  channel_id bigint
+  channel_id bigint,
+  target_subject text
 );
 create table console_auth_tokens (
   created_at timestamp with time zone default now(),
@@ -89,13 +90,15 @@ create table domain_claims (
 create table host_certificates (
   serial text not null,
   host text not null,
+  admitted_at timestamp with time zone not null,
   issued_at timestamp with time zone not null default now(),
   expires_at timestamp with time zone not null
 );
 create table host_revocations (
   host text not null,
   revoked_at timestamp with time zone not null default clock_timestamp(),
-  revoked_by text not null
+  revoked_by text not null,
+  readmitted_at timestamp with time zone
 );
 create table hosts (
   host text not null,
@@ -181,7 +184,7 @@ create table user_tokens (
 );
 alter table agent_streams add constraint agent_streams_pkey PRIMARY KEY (host, controller_id);
 alter table agent_streams add constraint agent_streams_stream_id_key UNIQUE (stream_id);
-alter table audit_events add constraint audit_events_action_check CHECK ((action = ANY (ARRAY['issued'::text, 'looked-up'::text, 'revoked'::text, 'redeemed'::text, 'refused'::text, 'ended'::text, 'channel-opened'::text, 'channel-closed'::text, 'adopted'::text])));
+alter table audit_events add constraint audit_events_action_check CHECK ((action = ANY (ARRAY['issued'::text, 'looked-up'::text, 'revoked'::text, 'redeemed'::text, 'refused'::text, 'ended'::text, 'channel-opened'::text, 'channel-closed'::text, 'adopted'::text, 'join-token-created'::text, 'host-enrolled'::text, 'host-renewed'::text, 'host-revoked'::text, 'user-token-created'::text, 'user-tokens-revoked'::text])));
 alter table audit_events add constraint audit_events_pkey PRIMARY KEY (event_id);
 alter table console_auth_tokens add constraint console_auth_tokens_pkey PRIMARY KEY (id);
 alter table console_auth_tokens add constraint console_auth_tokens_port_check CHECK (((port >= 1) AND (port <= 65535)));

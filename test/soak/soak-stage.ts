@@ -151,6 +151,7 @@ export class SoakStage implements Part {
       proxy: { listen: proxy, drain_seconds: 2 },
       spice: { html5proxy_base_url: `http://${proxy}/console` },
       database: { url: this.postgres.url },
+      identity: { trust_loopback: true },
     });
     const program = await this.#started(controllerProgram(files));
     const { telemetry, inspector } = files;

@@ -205,11 +205,11 @@ describe("the REST facade", function () {
         expect((await other.rest.get("/v2.1", { token: null })).status).to.equal(200);
         const answer = await other.rest.get("/v2.1/servers");
         expect(answer.status).to.equal(401);
-        expect(answer.text).to.contain("identity.trust_loopback");
+        expect(answer.text).to.contain("the token is unknown");
         const { ok, ...result } = await other.getConsole(randomUUID());
         expect(ok).to.equal(false);
         expect(result).to.have.nested.property("failure.reason", "UNAUTHENTICATED");
-        expect(result).to.have.nested.property("failure.message").that.contains("identity.trust_loopback");
+        expect(result).to.have.nested.property("failure.message").that.contains("spicegate user token");
       });
     });
 

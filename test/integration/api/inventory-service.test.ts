@@ -17,12 +17,12 @@ import { silentLog } from "../../../src/lib/log.js";
 import type { Caller } from "../../../src/rpc/caller.js";
 import { ruleOf } from "../../../src/policy/method-rules.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
 import { DEFAULT_GATE } from "../../harness/default-gate.js";
+import { callersAre } from "../../harness/callers.js";
 import { errorDetails } from "../../harness/grpc-client.js";
 import { ACTOR, domainOf, registrationOf, registryOn, TestAgent, uuidOf } from "../../harness/inventory.js";
 import { TestDatabase } from "../../harness/test-database.js";
@@ -98,7 +98,7 @@ describe("WatchInstances", () => {
   async function serve(caller: Caller): Promise<void> {
     const { database } = db;
     const log = silentLog;
-    const callers = new LoopbackCallers({ trust_loopback: true, loopback_caller: caller });
+    const callers = callersAre(caller);
     const calls = { callers, guardOf: DEFAULT_GATE.guardOf, log, metrics: createControllerMetrics(createRegistry()) };
     const handlers = new UnaryHandlers(calls);
     streams = new StreamHandlers(calls);

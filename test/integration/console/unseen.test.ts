@@ -8,6 +8,8 @@ import { loadControllerConfig } from "../../../src/config/controller-config.js";
 import { VerbGate } from "../../../src/console/verb-gate.js";
 import { NO_LEGACY_TOKENS } from "../../../src/consoleauth/console-auth.js";
 import type { Statement } from "../../../src/db/connection.js";
+import { HostCertificateStore } from "../../../src/identity/host-certificate-store.js";
+import { JoinTokenStore } from "../../../src/identity/join-token-store.js";
 import type { InstanceRegistry } from "../../../src/instances/instance-registry.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
@@ -104,6 +106,11 @@ describe("What a caller does not see", () => {
         refusals: { record: (refusal) => void refusals.push(refusal) },
       },
       legacy: NO_LEGACY_TOKENS,
+      hosts: {
+        authority: undefined,
+        joinTokens: new JoinTokenStore(database),
+        certificates: new HostCertificateStore(database),
+      },
       policy: new Policy(),
       gate: new VerbGate({ policy: new Policy(), audit: undefined, log: silentLog }),
       log: silentLog,

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
 import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { loadControllerConfig } from "../../../src/config/controller-config.js";
 import { AdoptedTokens } from "../../../src/consoleauth/adopted-tokens.js";
 import { checkUpgrade } from "../../../src/consoleauth/upgrade-check.js";
 import type { UpgradeReport } from "../../../src/consoleauth/upgrade-check.js";
 import { ConsoleAuthProgram } from "../../../src/consoleauth-program.js";
 import { silentLog } from "../../../src/lib/log.js";
+import { UserTokenStore } from "../../../src/identity/user-token-store.js";
 import { freePort } from "../../../demo/ports.js";
 import { PROJECT_FOLDER } from "../../../demo/spicegate-programs.js";
 import { registrationOf, registryOn, uuidOf } from "../../harness/inventory.js";
@@ -19,13 +23,25 @@ describe("upgrade-check", () => {
   let db: TestDatabase;
   let address: string;
   let program: ConsoleAuthProgram;
+  let folder: string;
+  let tokenFile: string;
 
   before(async () => {
     db = await TestDatabase.create();
+    folder = mkdtempSync(join(tmpdir(), "spicegate-test-"));
+    tokenFile = join(folder, "token");
+    const wish = { subject: "controller", projectId: "", roles: ["service"] as const, ttlSeconds: 3_600 };
+    const actor = { subject: "test", projectId: "", requestId: "", clientAddress: "" };
+    const { token } = await new UserTokenStore(db.database).create(wish, actor);
+    writeFileSync(tokenFile, `${token}\n`);
     await registryOn(db.database).register(registrationOf(uuidOf(1), { host: "a" }));
     address = `127.0.0.1:${await freePort()}`;
     const telemetry = `127.0.0.1:${await freePort()}`;
-    const env = { SPICEGATE_CONSOLEAUTH__LISTEN: address, SPICEGATE_CONSOLEAUTH__TELEMETRY_LISTEN: telemetry };
+    const env = {
+      SPICEGATE_CONSOLEAUTH__LISTEN: address,
+      SPICEGATE_CONSOLEAUTH__TELEMETRY_LISTEN: telemetry,
+      SPICEGATE_DATABASE__URL: db.url,
+    };
     program = new ConsoleAuthProgram({ config: loadControllerConfig({ env }), log: silentLog });
     await program.start();
   });
@@ -33,6 +49,7 @@ describe("upgrade-check", () => {
   after(async () => {
     await program.stop();
     await db.stop();
+    rmSync(folder, { recursive: true });
   });
 
   beforeEach(() => db.sql("truncate console_auth_tokens, audit_events"));
@@ -40,6 +57,7 @@ describe("upgrade-check", () => {
   const settings = (env: Readonly<Record<string, string>> = {}): Record<string, string> => ({
     SPICEGATE_DATABASE__URL: db.url,
     SPICEGATE_CONSOLEAUTH__ADDRESS: address,
+    SPICEGATE_CONSOLEAUTH__TOKEN_FILE: tokenFile,
     ...env,
   });
   const check = (env?: Readonly<Record<string, string>>): Promise<UpgradeReport> =>
@@ -89,6 +107,14 @@ describe("upgrade-check", () => {
     const report = await check({ ...ON, SPICEGATE_CONSOLEAUTH__ADDRESS: "127.0.0.1:1" });
     expect(report.exitCode).to.equal(2);
     expect(read(report).results).to.deep.include({ "Legacy store": "Failure", "Console auths": "Success" });
+  });
+
+  it("fails where the legacy store does not know who asks, and says which setting it is", async () => {
+    const nobody = join(folder, "nobody");
+    writeFileSync(nobody, `sgu_${"x".repeat(43)}`);
+    const { results, details } = read(await check({ ...ON, SPICEGATE_CONSOLEAUTH__TOKEN_FILE: nobody }));
+    expect(results).to.deep.include({ "Legacy store": "Failure" });
+    expect(details).to.include("UNAUTHENTICATED").and.to.include("consoleauth.token_file");
   });
 
   it("fails where the database is away or has another schema", async () => {

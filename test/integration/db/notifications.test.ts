@@ -1,50 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { once } from "node:events";
-import type { AddressInfo, Server, Socket } from "node:net";
-import { connect, createServer } from "node:net";
 import { waitUntil } from "../../../demo/wait-until.js";
 import { Notifications } from "../../../src/db/notifications.js";
 import { NOTIFICATIONS_PROBE_MS } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
+import { Relay } from "../../harness/relay.js";
 import { createDatabase, runStatement } from "../../harness/test-database.js";
 import { until } from "../../harness/within.js";
 
 const TERMINATE = `
   select pg_terminate_backend(pid) from pg_stat_activity
   where datname = current_database() and application_name = 'spicegate notifications'`;
-
-/** A way to Postgres that can fall silent. */
-class Relay {
-  readonly #sockets: Socket[] = [];
-  readonly #server: Server;
-  #silent = false;
-
-  constructor(target: URL) {
-    this.#server = createServer((here) => {
-      const there = connect(Number(target.port), target.hostname);
-      this.#sockets.push(here, there);
-      for (const socket of [here, there]) socket.on("error", () => socket.destroy());
-      here.on("data", (bytes) => this.#silent || there.write(bytes));
-      there.on("data", (bytes) => this.#silent || here.write(bytes));
-    });
-  }
-
-  async start(): Promise<number> {
-    await once(this.#server.listen(0, "127.0.0.1"), "listening");
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  set silent(silent: boolean) {
-    this.#silent = silent;
-  }
-
-  stop(): void {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-  }
-}
 
 describe("Notifications", () => {
   let url: string;
@@ -112,10 +79,9 @@ describe("Notifications", () => {
 
   it("finds a connection that has gone silent, and makes another one", async function () {
     this.timeout(15_000);
-    const relay = new Relay(new URL(url));
-    const port = await relay.start();
+    const relay = new Relay(url);
     clock = new FakeClock();
-    start(url.replace(/:\d+\//, `:${port}/`));
+    start(await relay.start());
     await hearing();
     relay.silent = true;
     await until("its rest", () => clock!.waiting > 0);

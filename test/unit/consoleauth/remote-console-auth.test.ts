@@ -15,12 +15,13 @@ import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import type { Role } from "../../../src/rpc/caller.js";
 import { ruleOf } from "../../../src/policy/method-rules.js";
+import { NOBODY } from "../../../src/rpc/caller.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createCallMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
 import { DEFAULT_GATE } from "../../harness/default-gate.js";
+import { callersAre } from "../../harness/callers.js";
 import { callUnary } from "../../harness/grpc-client.js";
 import { uuidOf } from "../../harness/inventory.js";
 import { hashNamed, legacyConsole } from "../../harness/legacy-consoles.js";
@@ -28,6 +29,8 @@ import { rejectionOf } from "../../harness/rejection.js";
 
 const LOOK = { consume: false };
 const AT = { host: "127.0.0.1", port: 0 };
+
+const TOKEN = "a-token";
 
 describe("RemoteConsoleAuth", () => {
   const hash = hashNamed("a");
@@ -46,7 +49,7 @@ describe("RemoteConsoleAuth", () => {
         return roles;
       },
     };
-    const callers = new LoopbackCallers({ trust_loopback: true, loopback_caller: caller });
+    const callers = callersAre(({ token }) => (token === TOKEN ? caller : NOBODY));
     const handlers = new UnaryHandlers({
       callers,
       guardOf: DEFAULT_GATE.guardOf,
@@ -58,7 +61,7 @@ describe("RemoteConsoleAuth", () => {
       addConsoleAuthService(grpc, handlers, local);
     server = new GrpcServer({ name: "test", listen: AT, log: silentLog, addServices, requireRule: ruleOf });
     await server.start();
-    remote = new RemoteConsoleAuth(`127.0.0.1:${server.port}`);
+    remote = new RemoteConsoleAuth(`127.0.0.1:${server.port}`, TOKEN);
   });
 
   afterEach(async () => {
@@ -83,7 +86,7 @@ describe("RemoteConsoleAuth", () => {
     await listen(gone, { name: "gone", at: AT, log: silentLog });
     const port = portOf(gone);
     await new Promise((resolve) => gone.close(resolve));
-    const late = new RemoteConsoleAuth(`127.0.0.1:${port}`);
+    const late = new RemoteConsoleAuth(`127.0.0.1:${port}`, undefined);
     const error = await rejectionOf(late.check(hash, LOOK));
     expect(error).to.be.instanceOf(ServiceError).with.property("reason", "LEGACY_STORE_UNAVAILABLE");
     expect(error.message).not.to.include("127.0.0.1");
@@ -95,7 +98,7 @@ describe("RemoteConsoleAuth", () => {
     const sockets: Socket[] = [];
     const mute = createServer((socket) => sockets.push(socket));
     await listen(mute, { name: "mute", at: AT, log: silentLog });
-    const waiting = new RemoteConsoleAuth(`127.0.0.1:${portOf(mute)}`);
+    const waiting = new RemoteConsoleAuth(`127.0.0.1:${portOf(mute)}`, undefined);
     const startedAt = performance.now();
     const error = await rejectionOf(waiting.deleteForInstance(uuidOf(1)));
     expect(performance.now() - startedAt).to.be.within(LEGACY_CALL_MS - 50, LEGACY_CALL_MS + 1_000);
@@ -121,13 +124,21 @@ describe("RemoteConsoleAuth", () => {
     expect(store.size).to.equal(0);
   });
 
+  it("is refused without its token, and says which setting it comes from", async () => {
+    const stranger = new RemoteConsoleAuth(`127.0.0.1:${server.port}`, undefined);
+    const { cause } = await rejectionOf(stranger.check(hash, LOOK));
+    expect(String(cause)).to.include("UNAUTHENTICATED").and.include("consoleauth.token_file");
+    stranger.stop();
+  });
+
   it("answers what cannot be meant with INVALID_ARGUMENT", async () => {
     const client = new ConsoleAuthServiceClient(`127.0.0.1:${server.port}`, credentials.createInsecure());
+    const headers = { authorization: `Bearer ${TOKEN}` };
     const failures = [
-      await callUnary(client.authorizeConsole.bind(client), { tokenHash: "x", console: undefined }),
-      await callUnary(client.authorizeConsole.bind(client), { tokenHash: hash, console: undefined }),
-      await callUnary(client.checkToken.bind(client), { tokenHash: "", consume: false }),
-      await callUnary(client.deleteTokensForInstance.bind(client), { instanceUuid: "x" }),
+      await callUnary(client.authorizeConsole.bind(client), { tokenHash: "x", console: undefined }, { headers }),
+      await callUnary(client.authorizeConsole.bind(client), { tokenHash: hash, console: undefined }, { headers }),
+      await callUnary(client.checkToken.bind(client), { tokenHash: "", consume: false }, { headers }),
+      await callUnary(client.deleteTokensForInstance.bind(client), { instanceUuid: "x" }, { headers }),
     ];
     for (const failure of failures) expect(failure).to.have.nested.property("failure.reason", "INVALID_ARGUMENT");
     client.close();

@@ -9,9 +9,11 @@ import type { Page, PageRequest } from "../../../src/db/page-token.js";
 import type { GatewayServerOptions } from "../../../src/gateway/gateway-server.js";
 import { createGatewayServer } from "../../../src/gateway/gateway-server.js";
 import type { Instance, InstanceFilters } from "../../../src/instances/instance.js";
+import type { Caller } from "../../../src/rpc/caller.js";
+import { Callers } from "../../../src/rpc/callers.js";
 import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
-import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
+import { createCallMetrics, createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import type { ConsoleTarget } from "../../../src/tokens/console-token-store.js";
 import { FakeLog } from "../../fakes/fake-log.js";
 import { DEFAULT_GATE } from "../../harness/default-gate.js";
@@ -19,6 +21,12 @@ import { RestClient } from "../../harness/rest-client.js";
 import { anInstance, UUID } from "../../fakes/instance.js";
 
 export const CALLER = { subject: "tester", project: "", roles: ["admin" as const] };
+/** Who is known as in a deployment without Keystone, on trusted loopback or not. */
+export function loopbackCallers(trusted: boolean, caller: Caller = CALLER): Callers {
+  const source = new LoopbackCallers({ trust_loopback: trusted, loopback_caller: caller }, "any");
+  return new Callers({ sources: [source], entrance: "rest", metrics: createCallMetrics(new Registry()) });
+}
+
 export const URL = "http://proxy.example/console#token=t";
 
 /** The use cases, each of which a test can replace, and what they were asked. */
@@ -79,7 +87,7 @@ export class GatewayUnderTest {
       lookupConsoleToken: this.useCases.lookupConsoleToken,
       inventory: this.useCases.inventory,
       listen: { host: "127.0.0.1", port: 0 },
-      callers: new LoopbackCallers({ trust_loopback: true, loopback_caller: CALLER }),
+      callers: loopbackCallers(true),
       gate: DEFAULT_GATE,
       trustedProxies: [],
       log: this.fake.log,

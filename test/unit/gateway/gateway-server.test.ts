@@ -3,11 +3,12 @@ import { expect } from "chai";
 import type { GatewayServerOptions } from "../../../src/gateway/gateway-server.js";
 import { GATEWAY_REQUEST_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
+import { NOBODY } from "../../../src/rpc/caller.js";
+import { callersAre } from "../../harness/callers.js";
 import type { RestAnswer } from "../../harness/rest-client.js";
 import { consoleUrlOf, faultOf } from "../../harness/rest-client.js";
 import { until, within } from "../../harness/within.js";
-import { CALLER, GatewayUnderTest, URL } from "./gateway-harness.js";
+import { CALLER, GatewayUnderTest, loopbackCallers, URL } from "./gateway-harness.js";
 import { anInstance, UUID } from "../../fakes/instance.js";
 
 const SERVER = `/v2.1/servers/${UUID}`;
@@ -91,11 +92,11 @@ describe("gateway server", () => {
       }
     });
 
-    it("refuses every token where loopback is not trusted, and says which setting it is", async () => {
-      await start({ callers: new LoopbackCallers({ trust_loopback: false, loopback_caller: CALLER }) });
+    it("refuses every token where loopback is not trusted", async () => {
+      await start({ callers: loopbackCallers(false) });
       const answer = await gateway.rest.get(SERVER);
       expect(answer.status).to.equal(401);
-      expect(answer.text).to.contain("identity.trust_loopback");
+      expect(answer.text).to.contain("the token is unknown");
       expect((await gateway.rest.get("/v2.1")).status).to.equal(200);
     });
 
@@ -116,6 +117,34 @@ describe("gateway server", () => {
       }
     });
 
+    it("takes who shows a token that is known by whatever name and from wherever, and tells whose token it is", async () => {
+      const tokens: string[] = [];
+      const callers = callersAre(({ token = "" }) => {
+        tokens.push(token);
+        return token === "good" ? CALLER : NOBODY;
+      });
+      await start({ callers });
+      const get = (headers: string): Promise<string> =>
+        gateway.raw(`GET ${SERVER} HTTP/1.1\r\nHost: cloud.example\r\n${headers}\r\nConnection: close\r\n\r\n`);
+      for (const headers of [
+        "X-Auth-Token: good ",
+        "Authorization: Bearer good",
+        "X-Auth-Token: \r\nAuthorization: bearer good",
+      ]) {
+        expect(await get(headers), headers).to.match(/^HTTP\/1\.1 200 /);
+      }
+      expect(await get("X-Auth-Token: bad\r\nAuthorization: Bearer good")).to.match(/^HTTP\/1\.1 401 /);
+      expect(tokens).to.deep.equal(["good", "good", "good", "bad"]);
+    });
+
+    it("answers 503 where it cannot tell who calls", async () => {
+      const away = (): never => {
+        throw new ServiceError("DATABASE_UNAVAILABLE", "away");
+      };
+      await start({ callers: callersAre(away) });
+      expectFault(await gateway.rest.get(SERVER), 503, "serviceUnavailable", /away/);
+    });
+
     it("takes no word of a header for who calls", async () => {
       const headers = { "x-forwarded-for": "192.0.2.1", "x-user-id": "mallory", "x-roles": "none" };
       expect(
@@ -126,7 +155,7 @@ describe("gateway server", () => {
 
     it("refuses an address with another project than the caller's", async () => {
       const project = { ...CALLER, project: "p1" };
-      await start({ callers: new LoopbackCallers({ trust_loopback: true, loopback_caller: project }) });
+      await start({ callers: loopbackCallers(true, project) });
       expectFault(await gateway.rest.get("/v2.1/p2/servers"), 400, "badRequest", /project/);
       expect((await gateway.rest.get("/v2.1/p1/servers")).status).to.equal(200);
     });

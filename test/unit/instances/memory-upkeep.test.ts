@@ -66,7 +66,7 @@ describe("MemoryUpkeep", () => {
   const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
   async function whole(...instances: readonly Instance[]): Promise<void> {
-    hearing = { since: 1 };
+    hearing = { since: 1, until: 1 };
     begin();
     await asked(1);
     reads[0]!.answer([]);
@@ -84,21 +84,21 @@ describe("MemoryUpkeep", () => {
 
   it("is current only after a reading that began when everything was heard", async () => {
     await asked(1);
-    hearing = { since: 1 };
+    hearing = { since: 1, until: 1 };
     begin();
     reads[0]!.answer([instanceOf(1)]);
     await asked(2);
     expect(upkeep.isCurrent()).to.equal(false);
     reads[1]!.answer([instanceOf(1)]);
     await until("everything", () => upkeep.isCurrent());
-    hearing = { since: 2 };
+    hearing = { since: 2, until: 2 };
     expect(upkeep.isCurrent()).to.equal(false);
   });
 
   it("waits for Postgres where it hears before that is there", async () => {
     await whole();
     up = false;
-    hearing = { since: 2 };
+    hearing = { since: 2, until: 2 };
     begin();
     await settled();
     expect(reads).to.have.length(0);

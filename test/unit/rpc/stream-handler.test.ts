@@ -4,19 +4,19 @@ import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { WatchSessionsResponse } from "../../../proto/gen/spicegate/session/v1/session.js";
 import { SessionServiceClient, SessionServiceService } from "../../../proto/gen/spicegate/session/v1/session.js";
-import { WATCHER_READS_MS } from "../../../src/lib/limits.js";
+import { CALLER_RECHECK_MS, WATCHER_READS_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { ruleOf } from "../../../src/policy/method-rules.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import type { Caller } from "../../../src/rpc/caller.js";
-import { LoopbackCallers } from "../../../src/rpc/loopback-callers.js";
+import { NOBODY } from "../../../src/rpc/caller.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
-import { DEFAULT_GATE } from "../../harness/default-gate.js";
 import { FakeLog } from "../../fakes/fake-log.js";
+import { callersAre } from "../../harness/callers.js";
 import { errorDetails } from "../../harness/grpc-client.js";
 import { until, within } from "../../harness/within.js";
 
@@ -24,7 +24,8 @@ const STEP: WatchSessionsResponse = { revision: 1n, event: { $case: "synced", sy
 
 describe("StreamHandlers", () => {
   let method: (context: RequestContext) => AsyncIterable<WatchSessionsResponse>;
-  let identity: { trust_loopback: boolean; loopback_caller: Caller };
+  let identify: () => Caller;
+  let admit: (context: RequestContext) => void;
   let clock: FakeClock;
   let fake: FakeLog;
   let handlers: StreamHandlers;
@@ -33,11 +34,12 @@ describe("StreamHandlers", () => {
 
   beforeEach(async () => {
     fake = new FakeLog();
-    const caller = { subject: "tester", project: "p", roles: ["member" as const] };
-    identity = { trust_loopback: true, loopback_caller: caller };
+    const caller: Caller = { subject: "tester", project: "p", roles: ["member"] };
+    identify = () => caller;
+    admit = () => undefined;
     const options = {
-      callers: new LoopbackCallers(identity),
-      guardOf: DEFAULT_GATE.guardOf,
+      callers: callersAre(() => identify()),
+      guardOf: () => ({ asksWho: true, admit: (context: RequestContext) => admit(context) }),
       log: fake.log,
       metrics: createControllerMetrics(createRegistry()),
     };
@@ -109,13 +111,65 @@ describe("StreamHandlers", () => {
     expect(await outcome(client.watchSessions({ instanceUuid: "" }))).to.deep.equal({ messages: 1, reason: "LIMITED" });
   });
 
-  it("refuses everybody where loopback is not trusted, before the method", async () => {
+  it("refuses whom nobody knows, before the method", async () => {
     method = async function* () {
       yield await Promise.resolve(STEP);
     };
-    identity.trust_loopback = false;
+    identify = () => NOBODY;
     const end = { messages: 0, reason: "UNAUTHENTICATED" };
     expect(await outcome(client.watchSessions({ instanceUuid: "" }))).to.deep.equal(end);
+  });
+
+  it("ends with UNAUTHENTICATED, within a second, when its caller is not known any more", async () => {
+    method = async function* (context) {
+      yield await Promise.resolve(STEP);
+      await untilAborted(context);
+    };
+    const call = client.watchSessions({ instanceUuid: "" });
+    const end = outcome(call);
+    await within("the first message", new Promise((resolve) => call.once("data", resolve)));
+    clock.advance(CALLER_RECHECK_MS);
+    await until("the next look", () => clock.waiting === 1);
+    identify = () => NOBODY;
+    clock.advance(CALLER_RECHECK_MS);
+    expect(await end).to.deep.equal({ messages: 1, reason: "UNAUTHENTICATED" });
+    await until("the log line", () => line() !== undefined);
+    expect(line()).to.deep.include({ reason: "UNAUTHENTICATED", subject: "tester" });
+    expect(clock.waiting).to.equal(0);
+  });
+
+  it("ends within a second when its caller may not call any more", async () => {
+    method = async function* (context) {
+      yield await Promise.resolve(STEP);
+      await untilAborted(context);
+    };
+    const call = client.watchSessions({ instanceUuid: "" });
+    const end = outcome(call);
+    await within("the first message", new Promise((resolve) => call.once("data", resolve)));
+    admit = ({ caller }) => {
+      throw new ServiceError("PERMISSION_DENIED", caller.subject);
+    };
+    clock.advance(CALLER_RECHECK_MS);
+    expect(await end).to.deep.equal({ messages: 1, reason: "PERMISSION_DENIED" });
+  });
+
+  it("refuses who may not call, before the method", async () => {
+    method = async function* () {
+      yield await Promise.resolve(STEP);
+    };
+    admit = () => {
+      throw new ServiceError("PERMISSION_DENIED", "no");
+    };
+    const end = { messages: 0, reason: "PERMISSION_DENIED" };
+    expect(await outcome(client.watchSessions({ instanceUuid: "" }))).to.deep.equal(end);
+  });
+
+  it("looks no more at who has called once the stream is over", async () => {
+    method = async function* () {
+      yield await Promise.resolve(STEP);
+    };
+    await outcome(client.watchSessions({ instanceUuid: "" }));
+    expect(clock.waiting).to.equal(0);
   });
 
   it("tells the method when the caller goes away", async () => {
@@ -146,7 +200,7 @@ describe("StreamHandlers", () => {
     const call = client.watchSessions({ instanceUuid: "" });
     const end = outcome(call);
     call.pause();
-    await until("the method to be left alone", () => asked > 100 && clock.waiting === 1);
+    await until("the method to be left alone", () => asked > 100 && clock.waiting === 2);
     clock.advance(WATCHER_READS_MS);
     await until("the log line", () => line() !== undefined);
     expect(line()).to.deep.include({ reason: "LIMITED", msg: "call refused" });

@@ -9,7 +9,10 @@ import { ServiceError } from "../../../src/lib/service-error.js";
 import { ruleOf } from "../../../src/policy/method-rules.js";
 import type { CallGuard } from "../../../src/rpc/call-guard.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
-import { LoopbackCallers, requireSomebody } from "../../../src/rpc/loopback-callers.js";
+import type { Caller } from "../../../src/rpc/caller.js";
+import { NOBODY } from "../../../src/rpc/caller.js";
+import type { CallerSource, Credentials } from "../../../src/rpc/callers.js";
+import { Callers } from "../../../src/rpc/callers.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -27,22 +30,31 @@ const RESPONSE: LookupConsoleTokenResponse = {
 
 describe("UnaryHandlers", () => {
   const registry = createRegistry();
+  const metrics = createControllerMetrics(registry);
   let lookup: (context: RequestContext) => Promise<LookupConsoleTokenResponse>;
   let onServerEnd: () => void;
-  let guard: CallGuard;
+  let admit: CallGuard["admit"];
   const guarded: string[] = [];
-  const identity = {
-    trust_loopback: true,
-    loopback_caller: { subject: "tester", project: "p", roles: ["member" as const] },
-  };
+  let asksWho = true;
+  const tester: Caller = { subject: "tester", project: "p", roles: ["member"] };
+  let identify: CallerSource["identify"];
   const handlers = new UnaryHandlers({
-    callers: new LoopbackCallers(identity),
+    callers: new Callers({
+      sources: [{ identify: (credentials, signal) => identify(credentials, signal) }],
+      entrance: "grpc",
+      metrics,
+    }),
     guardOf: (path) => {
       guarded.push(path);
-      return (context, request) => guard(context, request);
+      return {
+        get asksWho() {
+          return asksWho;
+        },
+        admit: (context, request) => admit(context, request),
+      };
     },
     log: silentLog,
-    metrics: createControllerMetrics(registry),
+    metrics,
   });
   const handleLookup = handlers.handle(ConsoleServiceService.lookupConsoleToken, (_request, context) =>
     lookup(context),
@@ -79,7 +91,9 @@ describe("UnaryHandlers", () => {
   beforeEach(() => {
     lookup = () => Promise.resolve(RESPONSE);
     onServerEnd = () => undefined;
-    guard = ({ caller }) => requireSomebody(caller);
+    identify = () => tester;
+    admit = () => undefined;
+    asksWho = true;
   });
 
   it("answers with what the method returns", async () => {
@@ -98,21 +112,63 @@ describe("UnaryHandlers", () => {
     expect(seen[0]?.caller.subject).to.equal("tester");
   });
 
-  it("refuses everybody where loopback is not trusted, before the method", async () => {
+  it("refuses whom nobody knows, before the method, and counts it", async () => {
     let called = false;
     lookup = () => {
       called = true;
       return Promise.resolve(RESPONSE);
     };
-    identity.trust_loopback = false;
-    const result = await call().finally(() => (identity.trust_loopback = true));
-    expect(result).to.have.nested.property("failure.reason", "UNAUTHENTICATED");
+    identify = () => NOBODY;
+    expect(await call()).to.have.nested.property("failure.reason", "UNAUTHENTICATED");
     expect(called).to.equal(false);
+    expect(await registry.metrics()).to.contain('spicegate_authentication_failures_total{entrance="grpc"} 1');
+  });
+
+  it("shows the caller's bearer token and address to whoever knows callers", async () => {
+    const shown: Credentials[] = [];
+    identify = (credentials) => {
+      shown.push(credentials);
+      return tester;
+    };
+    await call();
+    await call({ headers: { authorization: "bearer  abc" } });
+    await call({ headers: { authorization: "Basic abc" } });
+    expect(shown.map(({ token }) => token)).to.deep.equal([undefined, "abc", ""]);
+    expect(shown[0]?.address).to.equal("127.0.0.1");
+  });
+
+  it("does not stop while it still asks who a caller is", async () => {
+    const asked = new Promise<() => void>((resolve) => {
+      identify = () => new Promise((know) => resolve(() => know(tester)));
+    });
+    const early = call();
+    const know = await asked;
+    let isStopped = false;
+    const stopped = handlers.stop().then(() => (isStopped = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isStopped).to.equal(false);
+    know();
+    try {
+      expect(await early).to.deep.include({ ok: true });
+      await stopped;
+    } finally {
+      handlers.start();
+    }
+  });
+
+  it("asks nobody who he is where that does not matter", async () => {
+    identify = () => NOBODY;
+    asksWho = false;
+    lookup = ({ caller }) => {
+      expect(caller).to.equal(NOBODY);
+      return Promise.resolve(RESPONSE);
+    };
+    expect(await call()).to.deep.include({ ok: true });
   });
 
   it("asks the guard of the method before the method", async () => {
     const asked: unknown[] = [];
-    guard = async ({ caller }, request) => {
+    admit = async ({ caller }, request) => {
       asked.push([caller.subject, request]);
       await Promise.resolve();
       throw new ServiceError("PERMISSION_DENIED", "no");

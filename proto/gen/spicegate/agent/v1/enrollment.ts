@@ -54,7 +54,7 @@ export interface RenewRequest {
   certificate: Buffer;
   /** The certificate signing request of the next key: PKCS #10, DER, at most 16 KiB. */
   signingRequest: Buffer;
-  /** ECDSA with SHA-256 (DER) over signing_request, by the key of the certificate before. */
+  /** Over signing_request, by the key of the certificate before, with SHA-256: ECDSA (DER), or RSA (PKCS #1 v1.5). */
   signature: Buffer;
 }
 

@@ -42,6 +42,18 @@ export const AuditAction = {
   AUDIT_ACTION_CHANNEL_CLOSED: 8,
   /** AUDIT_ACTION_ADOPTED - A token that only the legacy store knew was taken over. */
   AUDIT_ACTION_ADOPTED: 9,
+  /** AUDIT_ACTION_JOIN_TOKEN_CREATED - A join token was made for a host. */
+  AUDIT_ACTION_JOIN_TOKEN_CREATED: 10,
+  /** AUDIT_ACTION_HOST_ENROLLED - A host used a join token and got a certificate. */
+  AUDIT_ACTION_HOST_ENROLLED: 11,
+  /** AUDIT_ACTION_HOST_RENEWED - A host got its next certificate. */
+  AUDIT_ACTION_HOST_RENEWED: 12,
+  /** AUDIT_ACTION_HOST_REVOKED - A host was revoked. */
+  AUDIT_ACTION_HOST_REVOKED: 13,
+  /** AUDIT_ACTION_USER_TOKEN_CREATED - A user token was made. */
+  AUDIT_ACTION_USER_TOKEN_CREATED: 20,
+  /** AUDIT_ACTION_USER_TOKENS_REVOKED - User tokens were revoked; token_count says how many. */
+  AUDIT_ACTION_USER_TOKENS_REVOKED: 21,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -58,6 +70,12 @@ export namespace AuditAction {
   export type AUDIT_ACTION_CHANNEL_OPENED = typeof AuditAction.AUDIT_ACTION_CHANNEL_OPENED;
   export type AUDIT_ACTION_CHANNEL_CLOSED = typeof AuditAction.AUDIT_ACTION_CHANNEL_CLOSED;
   export type AUDIT_ACTION_ADOPTED = typeof AuditAction.AUDIT_ACTION_ADOPTED;
+  export type AUDIT_ACTION_JOIN_TOKEN_CREATED = typeof AuditAction.AUDIT_ACTION_JOIN_TOKEN_CREATED;
+  export type AUDIT_ACTION_HOST_ENROLLED = typeof AuditAction.AUDIT_ACTION_HOST_ENROLLED;
+  export type AUDIT_ACTION_HOST_RENEWED = typeof AuditAction.AUDIT_ACTION_HOST_RENEWED;
+  export type AUDIT_ACTION_HOST_REVOKED = typeof AuditAction.AUDIT_ACTION_HOST_REVOKED;
+  export type AUDIT_ACTION_USER_TOKEN_CREATED = typeof AuditAction.AUDIT_ACTION_USER_TOKEN_CREATED;
+  export type AUDIT_ACTION_USER_TOKENS_REVOKED = typeof AuditAction.AUDIT_ACTION_USER_TOKENS_REVOKED;
   export type UNRECOGNIZED = typeof AuditAction.UNRECOGNIZED;
 }
 
@@ -93,6 +111,8 @@ export interface AuditEvent {
   tokenCount: number;
   /** The channel. */
   channelId: bigint;
+  /** Whose tokens, where user tokens were made or revoked. */
+  targetSubject: string;
 }
 
 /** ListAuditEventsRequest filters and pages. Empty filters match everything. */
@@ -143,6 +163,7 @@ function createBaseAuditEvent(): AuditEvent {
     sessionId: "",
     tokenCount: 0,
     channelId: 0n,
+    targetSubject: "",
   };
 }
 
@@ -195,6 +216,9 @@ export const AuditEvent: MessageFns<AuditEvent> = {
         throw new globalThis.Error("value provided for field message.channelId of type uint64 too large");
       }
       writer.uint32(112).uint64(message.channelId);
+    }
+    if (message.targetSubject !== "") {
+      writer.uint32(122).string(message.targetSubject);
     }
     return writer;
   },
@@ -324,6 +348,14 @@ export const AuditEvent: MessageFns<AuditEvent> = {
             message.channelId = reader.uint64() as bigint;
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.targetSubject = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -355,6 +387,7 @@ export const AuditEvent: MessageFns<AuditEvent> = {
     message.sessionId = object.sessionId ?? "";
     message.tokenCount = object.tokenCount ?? 0;
     message.channelId = (object.channelId !== undefined && object.channelId !== null) ? BigInt(object.channelId) : 0n;
+    message.targetSubject = object.targetSubject ?? "";
     return message;
   },
 };

@@ -60,7 +60,7 @@ export interface UserToken {
 export interface CreateUserTokenRequest {
   /** Who shows it; 1 to 255 characters. */
   subject: string;
-  /** The project whose instances it sees; only admin and service need none. */
+  /** The project whose instances it sees; member and reader need one. */
   projectId: string;
   /** One at least of admin, member, reader, auditor, service. */
   roles: string[];
