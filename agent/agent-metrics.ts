@@ -16,6 +16,8 @@ export interface AgentMetrics {
   readonly reports: Counter<"kind">;
   readonly eventsDropped: Counter;
   readonly hypervisorUp: Gauge;
+  readonly tlsCertificateExpiry: Gauge<"listener">;
+  readonly tlsReloadFailures: Counter<"listener">;
 }
 
 /** What is counted elsewhere, and asked for with every scrape. */
@@ -84,6 +86,16 @@ export function createAgentMetrics(registry: Registry, read: () => AgentReadings
       "Events of domains that were not reported one by one; a snapshot replaced them.",
     ),
     hypervisorUp: gauge("hypervisor_up", "1 while libvirt answers, else 0."),
+    tlsCertificateExpiry: gauge(
+      "tls_certificate_expiry_timestamp_seconds",
+      "When a certificate expires, in seconds since 1970, by the section of the settings that names it: agent, telemetry.",
+      ["listener"],
+    ),
+    tlsReloadFailures: counter(
+      "tls_reload_failures_total",
+      "New certificates that were no good, so that the one before stayed in effect, by the section that names them.",
+      ["listener"],
+    ),
   };
 }
 

@@ -11,6 +11,7 @@ import type { Log } from "../src/lib/log.js";
 import type { AgentIdentity } from "./agent-identity.js";
 import { PROTOCOL_VERSION } from "./agent-identity.js";
 import type { AgentMetrics } from "./agent-metrics.js";
+import type { ControllerCredentials } from "./controller-credentials.js";
 import type { Dialled } from "./dial.js";
 import type { FailureLog } from "./failure-log.js";
 import type { Hypervisor, HypervisorStatus } from "./hypervisor.js";
@@ -24,6 +25,7 @@ import { StreamWriter } from "../src/lib/stream-writer.js";
 /** What all streams of an agent share. */
 export interface SessionContext {
   readonly identity: AgentIdentity;
+  readonly credentials: ControllerCredentials;
   readonly hypervisor: Hypervisor;
   readonly inventory: Inventory;
   readonly perform: Perform;

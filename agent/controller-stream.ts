@@ -51,7 +51,7 @@ export class ControllerStream implements Part {
 
   constructor(options: ControllerStreamOptions) {
     this.#options = options;
-    this.#dialler = new Dialler(options.address);
+    this.#dialler = new Dialler(options.address, options.context.credentials);
     this.#backoff = options.backoff ?? new Backoff(RECONNECT_BACKOFF);
   }
 

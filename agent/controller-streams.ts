@@ -4,7 +4,7 @@
 import type { Peer } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { FORGET_PEER_MS, MAX_PEERS, PEER_DIAL_WINDOW_MS } from "../src/lib/limits.js";
 import type { Part } from "../src/lib/lifecycle.js";
-import { loopbackAddress } from "../src/lib/listen-address.js";
+import { parseAddress } from "../src/lib/listen-address.js";
 import type { Readiness } from "../src/telemetry/readiness.js";
 import type { SessionContext } from "./control-session.js";
 import type { StreamState } from "./controller-stream.js";
@@ -96,12 +96,18 @@ export class ControllerStreams implements Part {
   }
 
   #onPeers(entry: Entry, peers: readonly Peer[]): void {
-    entry.peers = peers.filter(({ address }) => loopbackAddress().safeParse(address).success).slice(0, MAX_PEERS);
+    entry.peers = peers.filter(({ address }) => this.#allows(address)).slice(0, MAX_PEERS);
     const addresses = [...new Set(entry.peers.map(({ address }) => address))];
     const named = addresses.map((address) => this.#learn(address, entry.peers));
     this.#arrange();
     for (const each of named) each?.stream.start();
     this.#judge();
+  }
+
+  /** Told addresses are judged as those of the configuration are. */
+  #allows(address: string): boolean {
+    const parsed = parseAddress(address);
+    return parsed !== undefined && this.#options.context.credentials.allows(parsed);
   }
 
   /** The entry of an address that a list names; undefined where there are too many. */

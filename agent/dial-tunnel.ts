@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The agent's end of a tunnel's HTTP upgrade. agent.proto, OpenDisplay, is its specification.
-import type { ClientRequest } from "node:http";
+import type { ClientRequest, RequestOptions } from "node:http";
 import { request } from "node:http";
+import { request as requestTls } from "node:https";
 import type { Socket } from "node:net";
 import type { OpenDisplay } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { waitAtMost } from "../src/lib/deadline.js";
@@ -12,10 +13,12 @@ import {
   TUNNEL_HANDSHAKE_MS,
 } from "../src/lib/limits.js";
 import type { Address } from "../src/lib/listen-address.js";
-import { isLoopback, parseAddress } from "../src/lib/listen-address.js";
+import { parseAddress } from "../src/lib/listen-address.js";
 import { ServiceError } from "../src/lib/service-error.js";
 import { invalid } from "../src/lib/validate.js";
+import type { ControllerCredentials } from "./controller-credentials.js";
 import type { AskOptions } from "./hypervisor.js";
+import { describeDialFailure, tlsOptionsTo } from "./mutual-tls.js";
 
 /** Where a controller waits for a display, and what proves that it is this one that was asked for. */
 export interface TunnelTarget {
@@ -26,11 +29,15 @@ export interface TunnelTarget {
 
 const SECRET = /^[\x21-\x7e]+$/;
 
-/** The target of a request. Throws INVALID_ARGUMENT; an address beyond this machine is refused as long as nothing encrypts. */
-export function parseTunnelTarget({ tunnelAddress, tunnelSecret }: OpenDisplay): TunnelTarget {
+/** The target of a request. Throws INVALID_ARGUMENT; an address beyond this machine is refused where nothing encrypts. */
+export function parseTunnelTarget(
+  { tunnelAddress, tunnelSecret }: OpenDisplay,
+  credentials: ControllerCredentials,
+): TunnelTarget {
   const address = parseAddress(tunnelAddress);
   if (!address) throw invalid("tunnel_address", "must be host:port");
-  if (!isLoopback(address.host)) throw invalid("tunnel_address", "must be a loopback address");
+  if (!credentials.allows(address))
+    throw invalid("tunnel_address", "must be a loopback address: agent.cert is not set");
   if (tunnelSecret.length > MAX_TUNNEL_SECRET_LENGTH || !SECRET.test(tunnelSecret)) {
     throw invalid("tunnel_secret", `must be 1 to ${MAX_TUNNEL_SECRET_LENGTH} printable characters`);
   }
@@ -38,14 +45,18 @@ export function parseTunnelTarget({ tunnelAddress, tunnelSecret }: OpenDisplay):
 }
 
 /** Dials a tunnel and waits until the controller takes it. Throws TARGET_REFUSED or CANCELLED, and leaves nothing open then. */
-export async function dialTunnel(target: TunnelTarget, { ms, signal }: AskOptions): Promise<Socket> {
+export async function dialTunnel(
+  target: TunnelTarget,
+  credentials: ControllerCredentials,
+  { ms, signal }: AskOptions,
+): Promise<Socket> {
   const expired = (): ServiceError => refused("does not answer");
   const bounded = { ms: Math.min(ms, TUNNEL_HANDSHAKE_MS), signal, expired };
   let upgrade: ClientRequest | undefined;
   try {
     return await waitAtMost(bounded, () => {
-      upgrade = upgradeRequest(target);
-      return upgraded(upgrade);
+      upgrade = upgradeRequest(target, credentials);
+      return upgraded(upgrade, credentials);
     });
   } catch (error) {
     upgrade?.destroy();
@@ -53,19 +64,24 @@ export async function dialTunnel(target: TunnelTarget, { ms, signal }: AskOption
   }
 }
 
-function upgradeRequest({ address, secret }: TunnelTarget): ClientRequest {
-  return request({
+function upgradeRequest({ address, secret }: TunnelTarget, { secureContext }: ControllerCredentials): ClientRequest {
+  const options: RequestOptions = {
     ...address,
     path: "/tunnel",
     headers: { Connection: "Upgrade", Upgrade: "spicegate-tunnel", "X-Spicegate-Tunnel-Secret": secret },
     agent: false,
     maxHeaderSize: MAX_TUNNEL_HEADER_BYTES,
-  });
+  };
+  if (!secureContext) return request(options);
+  return requestTls({ ...options, ...tlsOptionsTo({ host: address.host, secureContext }) });
 }
 
-function upgraded(upgrade: ClientRequest): Promise<Socket> {
+function upgraded(upgrade: ClientRequest, { identity }: ControllerCredentials): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    upgrade.on("error", (cause) => reject(refused("cannot be reached", cause)));
+    upgrade.on("error", (cause) => {
+      const why = identity ? `: ${describeDialFailure(cause, identity)}` : "";
+      reject(refused(`cannot be reached${why}`, cause));
+    });
     upgrade.on("response", ({ statusCode }) => {
       upgrade.destroy();
       reject(refused(`answered ${statusCode}`));

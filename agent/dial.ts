@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ClientDuplexStream } from "@grpc/grpc-js";
-import { connectivityState, credentials } from "@grpc/grpc-js";
+import { connectivityState } from "@grpc/grpc-js";
 import type { ConnectResponse } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { AgentServiceClient, AgentServiceService } from "../proto/gen/spicegate/agent/v1/agent.js";
 import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, MAX_MESSAGE_BYTES } from "../src/lib/limits.js";
+import { requireAddress } from "../src/lib/listen-address.js";
+import type { TlsIdentity } from "../src/lib/tls-files.js";
+import type { ControllerCredentials } from "./controller-credentials.js";
 
 /** A Connect stream whose agent messages are encoded already. */
 export type ControlCall = ClientDuplexStream<Buffer, ConnectResponse>;
@@ -32,51 +35,61 @@ const OPTIONS = {
   "grpc.enable_channelz": 0,
 };
 
+/** A connection, and what it shows the controller. */
+interface Client {
+  readonly grpc: AgentServiceClient;
+  readonly identity: TlsIdentity | undefined;
+}
+
 /**
  * Opens Connect streams to one controller, one after the other, each on a connection of its own. A controller that takes
  * connections and then says nothing, being frozen, would collect one per attempt, since grpc-js never gives up on such
- * a connection nor closes it: it is used again by the next attempt.
+ * a connection nor closes it: it is used again by the next attempt, unless it shows a certificate that was replaced.
  */
 export class Dialler {
   readonly #address: string;
-  #client: AgentServiceClient | undefined;
+  readonly #credentials: ControllerCredentials;
+  #kept: Client | undefined;
 
-  constructor(address: string) {
+  constructor(address: string, credentials: ControllerCredentials) {
     this.#address = address;
+    this.#credentials = credentials;
   }
 
   /** Opens a stream. It fails through the stream's status, never by throwing. */
   dial(): Dialled {
     const client = this.#takeClient();
     const { path, responseDeserialize } = AgentServiceService.connect;
-    const call = client.makeBidiStreamRequest(path, (message: Buffer) => message, responseDeserialize);
+    const call = client.grpc.makeBidiStreamRequest(path, (message: Buffer) => message, responseDeserialize);
     return {
       call,
       close: () => {
         call.cancel();
-        if (stateOf(client) === connectivityState.CONNECTING) this.#client = client;
-        else client.close();
+        if (stateOf(client) === connectivityState.CONNECTING) this.#kept = client;
+        else client.grpc.close();
       },
     };
   }
 
   /** Lets go of a connection kept for the next attempt. A second call does nothing. */
   close(): void {
-    this.#client?.close();
-    this.#client = undefined;
+    this.#kept?.grpc.close();
+    this.#kept = undefined;
   }
 
-  #takeClient(): AgentServiceClient {
-    const kept = this.#client;
-    this.#client = undefined;
-    if (kept && KEPT_STATES.has(stateOf(kept))) return kept;
-    kept?.close();
-    return new AgentServiceClient(this.#address, credentials.createInsecure(), OPTIONS);
+  #takeClient(): Client {
+    const kept = this.#kept;
+    this.#kept = undefined;
+    const { identity } = this.#credentials;
+    if (kept && kept.identity === identity && KEPT_STATES.has(stateOf(kept))) return kept;
+    kept?.grpc.close();
+    const channel = this.#credentials.channelTo(requireAddress(this.#address));
+    return { grpc: new AgentServiceClient(this.#address, channel, OPTIONS), identity };
   }
 }
 
 const KEPT_STATES = new Set([connectivityState.CONNECTING, connectivityState.READY]);
 
-function stateOf(client: AgentServiceClient): connectivityState {
-  return client.getChannel().getConnectivityState(false);
+function stateOf({ grpc }: Client): connectivityState {
+  return grpc.getChannel().getConnectivityState(false);
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { OpenDisplay } from "../proto/gen/spicegate/agent/v1/agent.js";
 import type { Clock } from "../src/lib/clock.js";
 import type { Part } from "../src/lib/lifecycle.js";
 import { MAX_TUNNELS_PER_AGENT } from "../src/lib/limits.js";
 import { ServiceError } from "../src/lib/service-error.js";
+import type { ControllerCredentials } from "./controller-credentials.js";
 import type { TunnelTarget } from "./dial-tunnel.js";
-import { dialTunnel } from "./dial-tunnel.js";
+import { dialTunnel, parseTunnelTarget } from "./dial-tunnel.js";
 import type { Traffic } from "./display-tunnel.js";
 import { DisplayTunnel } from "./display-tunnel.js";
 import type { AskOptions } from "./hypervisor.js";
@@ -16,14 +18,16 @@ import type { Means, OpenedDisplay } from "./open-display.js";
  */
 export class DisplayTunnels implements Part {
   readonly #clock: Clock;
+  readonly #credentials: ControllerCredentials;
   readonly #most: number;
   readonly #tunnels = new Set<DisplayTunnel>();
   readonly #opened: Record<Means, number> = { fd: 0, socket: 0, tcp: 0, tls: 0 };
   #ended: Traffic = { toController: 0, toDisplay: 0 };
   #stopped = false;
 
-  constructor(clock: Clock, most = MAX_TUNNELS_PER_AGENT) {
+  constructor(clock: Clock, credentials: ControllerCredentials, most = MAX_TUNNELS_PER_AGENT) {
     this.#clock = clock;
+    this.#credentials = credentials;
     this.#most = most;
   }
 
@@ -53,6 +57,11 @@ export class DisplayTunnels implements Part {
     return [...this.#tunnels].reduce((sum, { traffic }) => add(sum, traffic), this.#ended);
   }
 
+  /** Where a display is wanted. Throws INVALID_ARGUMENT, also where that may not be dialled. */
+  target(request: OpenDisplay): TunnelTarget {
+    return parseTunnelTarget(request, this.#credentials);
+  }
+
   /**
    * Takes over an open display and carries it to a controller; returns when the tunnel stands. Throws TARGET_REFUSED,
    * LIMITED, DRAINING or CANCELLED, and has closed the display then.
@@ -60,7 +69,7 @@ export class DisplayTunnels implements Part {
   async carry({ socket, means }: OpenedDisplay, target: TunnelTarget, options: AskOptions): Promise<void> {
     try {
       this.#requireRoom();
-      const tunnel = await dialTunnel(target, options);
+      const tunnel = await dialTunnel(target, this.#credentials, options);
       this.#join(new DisplayTunnel(socket, tunnel, this.#clock));
       this.#opened[means] += 1;
     } catch (error) {

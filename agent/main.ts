@@ -5,10 +5,13 @@ import { Command } from "commander";
 import { readFileSync } from "node:fs";
 import { ConfigError, formatSettings } from "../src/config/load-config.js";
 import { runProgram } from "../src/lib/lifecycle.js";
+import type { Log } from "../src/lib/log.js";
 import { createLog } from "../src/lib/log.js";
 import type { AgentConfig } from "./agent-config.js";
 import { agentSchema, loadAgentConfig } from "./agent-config.js";
 import { Agent } from "./agent.js";
+import { EnrollmentError, ensureEnrolled } from "./enrollment.js";
+import { IdentityFolder } from "./identity-folder.js";
 import { exitNow } from "./libvirt/libvirt-hypervisor.js";
 
 const packageJson = new URL("../../package.json", import.meta.url);
@@ -21,6 +24,7 @@ const program = new Command("spicegate-agent")
   .action(async () => {
     const config = readConfig();
     const log = createLog("spicegate-agent", config.log.level);
+    await enroll(config, log);
     // An ordinary exit would wait for a worker that is stuck inside libvirt.
     await runProgram(new Agent({ config, version, log }), { log, exit: exitNow });
   });
@@ -30,7 +34,33 @@ program
   .description("check the settings and print what is in effect")
   .action(() => void process.stdout.write(formatSettings(agentSchema, readConfig())));
 
+program
+  .command("enroll")
+  .description("get this host's certificate with its join token, and leave; a start of the agent does the same")
+  .action(async () => {
+    const config = readConfig();
+    if (config.agent.enrollment.length === 0) fail("agent.enrollment names no controller to enrol with");
+    await enroll(config, createLog("spicegate-agent", config.log.level));
+  });
+
 await program.parseAsync();
+
+/** Where no further attempt would help, neither does a restart: the exit code is that of settings that are no good. */
+async function enroll({ agent }: AgentConfig, log: Log): Promise<void> {
+  const { enrollment: addresses, host, join_token_file: tokenFile } = agent;
+  if (addresses.length === 0) return;
+  try {
+    await ensureEnrolled({ host, addresses, folder: new IdentityFolder(agent.identity_folder, host), tokenFile, log });
+  } catch (error) {
+    if (!(error instanceof EnrollmentError)) throw error;
+    fail(error.message);
+  }
+}
+
+function fail(message: string): never {
+  process.stderr.write(`spicegate-agent: ${message}\n`);
+  process.exit(2);
+}
 
 function readConfig(): AgentConfig {
   const { config: file = process.env["SPICEGATE_CONFIG"] } = program.opts<{ config?: string }>();
@@ -38,7 +68,6 @@ function readConfig(): AgentConfig {
     return loadAgentConfig({ file, env: process.env });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`spicegate-agent: ${error.message}\n`);
-    process.exit(2);
+    fail(error.message);
   }
 }

@@ -3,7 +3,6 @@ import type { AgentRequest, Reply } from "../proto/gen/spicegate/agent/v1/agent.
 import { withDeadline } from "../src/lib/deadline.js";
 import { ServiceError } from "../src/lib/service-error.js";
 import { parseUuid } from "../src/lib/validate.js";
-import { parseTunnelTarget } from "./dial-tunnel.js";
 import type { DisplayTunnels } from "./display-tunnels.js";
 import type { SpiceSource } from "./get-spice-endpoint.js";
 import { getSpiceEndpoint } from "./get-spice-endpoint.js";
@@ -39,7 +38,7 @@ export function createOperations(source: OperationsOptions): Perform {
       }
       case "openDisplay": {
         const uuid = parseUuid(operation.openDisplay.instanceUuid, "instance_uuid");
-        const target = parseTunnelTarget(operation.openDisplay);
+        const target = source.tunnels.target(operation.openDisplay);
         const expired = (): ServiceError => new ServiceError("HYPERVISOR_UNAVAILABLE", "the display opens too slowly");
         await withDeadline({ ...options, expired }, async (signal) => {
           const rest = { ms: options.ms, signal };

@@ -4,6 +4,7 @@
 import type { Server } from "@grpc/grpc-js";
 import { randomBytes } from "node:crypto";
 import { AgentRouter } from "./agents/agent-router.js";
+import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import { addAgentStreamService } from "./api/agent-stream-service.js";
 import { addAuditService } from "./api/audit-service.js";
 import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-service.js";
@@ -35,6 +36,8 @@ import type { NamedPart, Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { READINESS_INTERVAL_MS } from "./lib/limits.js";
 import { formatAddress, requireAddress } from "./lib/listen-address.js";
+import type { ListenerTls } from "./lib/listener-tls.js";
+import { listenerTls } from "./lib/listener-tls.js";
 import type { Log } from "./lib/log.js";
 import { ruleOf } from "./policy/method-rules.js";
 import { PolicyFile } from "./policy/policy-file.js";
@@ -89,6 +92,9 @@ export class Controller implements Part {
   readonly #handlers: UnaryHandlers;
   readonly #streams: StreamHandlers;
   readonly #legacy: LegacyParts;
+  readonly #agentTls: ListenerTls;
+  readonly #agentRefusals: RefusalRecorder;
+  readonly #callerRefusals: RefusalRecorder;
   readonly #viewers: ViewerParts;
   readonly #hosts: HostParts;
   readonly #useCases: UseCases;
@@ -121,6 +127,12 @@ export class Controller implements Part {
     this.#legacy = createLegacyParts({ config, database, metrics, log });
     const { tokens: legacy, served } = this.#legacy;
     this.#published = new PublishedServices(served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES);
+    this.#agentTls = this.#tlsOf("agents");
+    // Of their own: a crowd of viewers that are refused leaves no agent and no caller unnoted.
+    const audit = new AuditLog(database);
+    this.#agentRefusals = new RefusalRecorder({ audit, database, log, clock: systemClock });
+    this.#callerRefusals = new RefusalRecorder({ audit, database, log, clock: systemClock });
+    this.#hosts = createHostParts({ config, database, notifications, log });
     this.#viewers = createViewerParts({
       config,
       controllerId,
@@ -129,17 +141,18 @@ export class Controller implements Part {
       agents,
       readiness,
       legacy,
+      revocations: this.#hosts.revocations,
+      agentTls: this.#agentTls,
       log,
       metrics,
     });
-    const { recorder: refusals } = this.#viewers;
-    this.#hosts = createHostParts({ config, database, notifications, refusals, log });
     this.#useCases = createUseCases({
       config,
       database,
       instances,
       agents,
-      viewers: { ...this.#viewers, refusals },
+      viewers: this.#viewers,
+      refusals: this.#callerRefusals,
       legacy,
       hosts: this.#hosts,
       policy: this.#policy,
@@ -183,7 +196,7 @@ export class Controller implements Part {
       ...this.#hosts.sweepTasks,
     ];
     return new Lifecycle(log, [
-      { name: "telemetry", part: this.#telemetryServer() },
+      ...this.#telemetry(),
       ...this.#policyFile(),
       { name: "database", part: database },
       { name: "notifications", part: this.#notifications },
@@ -192,12 +205,15 @@ export class Controller implements Part {
       { name: "sweep", part: new Sweep({ database, log, tasks }) },
       ...this.#legacy.parts,
       ...records,
-      { name: "host revocations", part: this.#hosts.revocations },
+      ...this.#hosts.parts,
       { name: "observer", part: this.#observer() },
+      { name: "refusals of agents", part: this.#agentRefusals },
+      { name: "refusals of callers", part: this.#callerRefusals },
+      ...this.#agentTls.parts,
       { name: "agent server", part: this.#agentServer },
       { name: "presence", part: this.#presence },
       { name: "agents", part: this.#agents },
-      { name: "api server", part: this.#apiServer() },
+      ...this.#api(),
       { name: "watching calls", part: this.#streams },
       { name: "calls", part: this.#handlers },
       ...this.#gateway(),
@@ -213,9 +229,16 @@ export class Controller implements Part {
     return [{ name: "policy", part: new PolicyFile({ file, ...parts }) }];
   }
 
-  #telemetryServer(): TelemetryServer {
+  /** The TLS of a listener by its section of the settings. */
+  #tlsOf(section: "api" | "agents" | "gateway" | "telemetry"): ListenerTls {
+    return listenerTls(section, this.#config[section], { metrics: this.#metrics, log: this.#log });
+  }
+
+  #telemetry(): NamedPart[] {
+    const { tls, parts } = this.#tlsOf("telemetry");
     const listen = requireAddress(this.#config.telemetry.listen);
-    return new TelemetryServer({ listen, registry: this.#registry, readiness: this.#readiness, log: this.#log });
+    const shown = { registry: this.#registry, readiness: this.#readiness };
+    return [...parts, { name: "telemetry", part: new TelemetryServer({ ...shown, listen, tls, log: this.#log }) }];
   }
 
   #createAgentServer(): GrpcServer {
@@ -225,6 +248,9 @@ export class Controller implements Part {
       peers: () => this.#presence.peers(),
       instances: this.#instances,
       databaseUp: () => this.#database.isReady(),
+      hostsProven: this.#agentTls.tls !== undefined,
+      revocations: this.#hosts.revocations,
+      refusals: this.#agentRefusals,
       log: this.#log,
       metrics: this.#metrics,
       clock: systemClock,
@@ -233,6 +259,7 @@ export class Controller implements Part {
     return new GrpcServer({
       name: "agents",
       listen: requireAddress(this.#config.agents.listen),
+      tls: this.#agentTls.tls,
       addServices,
       requireRule: ruleOf,
       log: this.#log,
@@ -252,34 +279,33 @@ export class Controller implements Part {
     });
   }
 
-  #apiServer(): GrpcServer {
+  #api(): NamedPart[] {
+    const { tls, parts } = this.#tlsOf("api");
     const addServices = (server: Server): void => {
       this.#addUseCases(server);
       this.#published.addToServer(server);
     };
-    return new GrpcServer({
-      name: "api",
-      listen: requireAddress(this.#config.api.listen),
-      addServices,
-      requireRule: ruleOf,
-      log: this.#log,
-    });
+    const listen = requireAddress(this.#config.api.listen);
+    const part = new GrpcServer({ name: "api", listen, tls, addServices, requireRule: ruleOf, log: this.#log });
+    return [...parts, { name: "api server", part }];
   }
 
   /** REST, where it is asked for. */
   #gateway(): NamedPart[] {
     const { gateway, proxy } = this.#config;
     if (gateway.listen === undefined) return [];
+    const { tls, parts } = this.#tlsOf("gateway");
     const part = createGatewayServer({
       ...this.#useCases,
       listen: requireAddress(gateway.listen),
+      tls,
       callers: this.#callers.rest,
       gate: this.#gate,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,
     });
-    return [{ name: "gateway", part }];
+    return [...parts, { name: "gateway", part }];
   }
 
   #addUseCases(server: Server): void {

@@ -3,6 +3,7 @@
 // The controller's command line: arguments in, one function called.
 import { Command } from "commander";
 import { readFileSync } from "node:fs";
+import { addCaCommands } from "./cli/ca-command.js";
 import { addHostCommands } from "./cli/host-commands.js";
 import { addUserCommands } from "./cli/user-commands.js";
 import type { ControllerConfig } from "./config/controller-config.js";
@@ -70,6 +71,7 @@ program
 
 addUserCommands(program, readConfig);
 addHostCommands(program);
+addCaCommands(program);
 
 await program.parseAsync();
 

@@ -34,7 +34,8 @@ export interface UseCasesOptions {
   readonly instances: InstanceRegistry;
   readonly agents: AgentRouter;
   /** Of the viewers' parts. */
-  readonly viewers: ManageSessionsOptions & Pick<GetSpiceConsoleOptions, "displays">;
+  readonly viewers: Omit<ManageSessionsOptions, "refusals"> & Pick<GetSpiceConsoleOptions, "displays">;
+  readonly refusals: ManageSessionsOptions["refusals"];
   readonly legacy: LegacyTokens;
   readonly policy: Policy;
   readonly gate: VerbGate;
@@ -56,8 +57,7 @@ export interface UseCases {
 
 /** Constructs them; none of them runs by itself. */
 export function createUseCases(options: UseCasesOptions): UseCases {
-  const { config, database, instances, agents, viewers, legacy, hosts, policy, gate, log } = options;
-  const { refusals } = viewers;
+  const { config, database, instances, agents, viewers, legacy, hosts, refusals, policy, gate, log } = options;
   const access = new InstanceAccess({ instances, refusals, database });
   const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
   return {
@@ -77,7 +77,7 @@ export function createUseCases(options: UseCasesOptions): UseCases {
     lookupConsoleToken: new LookupConsoleToken({ tokens, legacy, log }),
     revokeConsoleTokens: new RevokeConsoleTokens({ access, tokens, legacy, log }),
     inventory: new ManageInventory({ access, instances, legacy }),
-    sessions: new ManageSessions(viewers),
+    sessions: new ManageSessions({ ...viewers, refusals }),
     users: new ManageUsers({ tokens: new UserTokenStore(database), log }),
     audit: new AuditReader(database),
     hosts: new ManageHosts({ ...hosts, log }),

@@ -4,7 +4,6 @@ import { createSecureContext } from "node:tls";
 import type { AgentRouter } from "./agents/agent-router.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { RefusalRecorder } from "./audit/refusal-recorder.js";
-import { proxyTlsFiles } from "./config/controller-config.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { BeginSession } from "./console/begin-session.js";
 import { EnterByToken } from "./console/enter-by-token.js";
@@ -22,12 +21,15 @@ import type { Displays } from "./displays/display.js";
 import { HostDisplays } from "./displays/host-displays.js";
 import { TunnelDisplays } from "./displays/tunnel-displays.js";
 import { TunnelListener } from "./displays/tunnel-listener.js";
+import type { HostRevocations } from "./identity/host-revocations.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
 import { systemClock } from "./lib/clock.js";
 import type { NamedPart } from "./lib/lifecycle.js";
 import { DB_CONNECT_MS, MAX_WAITING_VIEWERS, VIEWER_DB_CONNECTIONS } from "./lib/limits.js";
 import { requireAddress } from "./lib/listen-address.js";
-import { TlsFiles } from "./lib/tls-files.js";
+import type { ListenerTls } from "./lib/listener-tls.js";
+import { listenerTls } from "./lib/listener-tls.js";
+import type { ServerTls } from "./lib/tls-server.js";
 import type { HttpServer } from "./http/http-server.js";
 import type { Log } from "./lib/log.js";
 import { createProxyServer } from "./proxy/proxy-server.js";
@@ -54,6 +56,9 @@ export interface ViewerPartsOptions {
   readonly agents: AgentRouter;
   readonly readiness: Readiness;
   readonly legacy: LegacyTokens;
+  /** The agents' TLS, by which tunnels come too. */
+  readonly revocations: Pick<HostRevocations, "onRevoked">;
+  readonly agentTls: ListenerTls;
   readonly log: Log;
   readonly metrics: ControllerMetrics;
 }
@@ -64,7 +69,6 @@ export interface ViewerParts {
   readonly endings: SessionEndings;
   readonly watches: SessionWatches;
   readonly displays: Displays;
-  readonly recorder: RefusalRecorder;
   /** In the order of start: what remembers sessions. They stop after everything that asks for them. */
   readonly records: readonly NamedPart[];
   /** In the order of start: the ways in. They stop first: viewers leave, then the proxy, then the displays. */
@@ -90,7 +94,8 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
   const recorder = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock });
   const refusals = new ViewerRefusals(recorder, metrics);
   const drain = new ViewerDrain(registry, config.proxy.drain_seconds * 1_000);
-  const tunnels = new TunnelListener({ listen: requireAddress(config.agents.tunnel_listen), log });
+  const tunnels = createTunnelListener(options);
+  options.revocations.onRevoked((host) => tunnels.cut(host));
   const displays = createDisplays(options, tunnels);
   const tokens = new ConsoleTokenStore(entrance);
   const places = new ControllerPlaces({ most: config.sessions.max_per_controller, registry, clock });
@@ -108,8 +113,8 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     idleS: rules.idleS,
     channelTypes: new Set(config.console.channel_types),
   });
-  const files = createTlsFiles(options);
-  const proxy = createProxy(options, files, {
+  const { tls, parts: certificate } = listenerTls("proxy", config.proxy, { metrics, log });
+  const proxy = createProxy(options, tls, {
     refusals,
     redeeming: new RedeemConsoleToken({ ...shared, tokens, legacy }),
     sessions: viewers,
@@ -120,7 +125,6 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     endings,
     watches,
     displays,
-    recorder,
     records: [
       { name: "channels", part: registry },
       { name: "session endings", part: endings },
@@ -130,7 +134,7 @@ export function createViewerParts(options: ViewerPartsOptions): ViewerParts {
     ],
     entrances: [
       { name: "tunnels", part: tunnels },
-      ...(files ? [{ name: "proxy certificate", part: files }] : []),
+      ...certificate,
       { name: "proxy", part: proxy },
       { name: "viewers", part: drain, stopMs: drain.stopMs },
     ],
@@ -169,10 +173,15 @@ function createDisplays({ config, agents: router, log }: ViewerPartsOptions, tun
   });
 }
 
-/** The proxy's certificate, where it has one. */
-function createTlsFiles({ config, metrics, log }: ViewerPartsOptions): TlsFiles | undefined {
-  const files = proxyTlsFiles(config.proxy);
-  return files && new TlsFiles({ name: "proxy", files, metrics, log, clock: systemClock });
+/** Tunnels come to the host at which agents reach this controller. */
+function createTunnelListener({ config, agentTls, log }: ViewerPartsOptions): TunnelListener {
+  const { tunnel_listen: listen, advertise } = config.agents;
+  return new TunnelListener({
+    listen: requireAddress(listen),
+    advertisedHost: advertise === undefined ? undefined : requireAddress(advertise).host,
+    tls: agentTls.tls,
+    log,
+  });
 }
 
 /** By their names in Nova's option. */
@@ -187,7 +196,7 @@ interface ProxyUseCases {
 
 function createProxy(
   { config, readiness, log, metrics }: ViewerPartsOptions,
-  files: TlsFiles | undefined,
+  tls: ServerTls | undefined,
   { entrance, ...useCases }: ProxyUseCases,
 ): HttpServer {
   const { proxy, console } = config;
@@ -195,7 +204,7 @@ function createProxy(
     ...useCases,
     compat: console.compat_tokens ? { entrance, web: proxy.web } : undefined,
     listen: requireAddress(proxy.listen),
-    tls: files && { files, minVersion: TLS_VERSIONS[console.ssl_minimum_version], ciphers: console.ssl_ciphers },
+    tls: tls && { ...tls, minVersion: TLS_VERSIONS[console.ssl_minimum_version], ciphers: console.ssl_ciphers },
     runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(viewer.channel.session), log }),
     webSockets: VIEWER_WEBSOCKETS,
     readiness,

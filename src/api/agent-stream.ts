@@ -6,15 +6,19 @@ import type { ConnectRequest } from "../../proto/gen/spicegate/agent/v1/agent.js
 import { ConnectResponse, RefusalReason } from "../../proto/gen/spicegate/agent/v1/agent.js";
 import { AgentLink } from "../agents/agent-link.js";
 import type { AgentRouter } from "../agents/agent-router.js";
+import type { RefusalRecorder } from "../audit/refusal-recorder.js";
 import type { Peer } from "../instances/controller-presence.js";
+import type { HostRevocations } from "../identity/host-revocations.js";
 import type { HostHello, HostStream } from "../instances/host.js";
 import type { InstanceRegistry } from "../instances/instance-registry.js";
 import type { Clock } from "../lib/clock.js";
-import { HELLO_MS } from "../lib/limits.js";
+import { HELLO_MS, REVOKED_WAIT_MS } from "../lib/limits.js";
+import { parseAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import { reasonOf, ServiceError } from "../lib/service-error.js";
 import { StreamWriter } from "../lib/stream-writer.js";
 import { MalformedMessage } from "../rpc/malformed-message.js";
+import { peerCertificateOf } from "../rpc/peer-certificate.js";
 import { statusFromError } from "../rpc/status-from-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import { hostHelloFrom, hypervisorReportFrom } from "./agent-messages.js";
@@ -34,6 +38,10 @@ export interface AgentStreamOptions {
   readonly instances: AgentReportsOptions["instances"] & Pick<InstanceRegistry, "welcomeHost" | "hostDisconnected">;
   /** Whether a report could be stored now. */
   readonly databaseUp: () => boolean;
+  /** Whether agents have to prove the host that they speak for: where the listener has TLS. */
+  readonly hostsProven: boolean;
+  readonly revocations: Pick<HostRevocations, "isRefused" | "onRevoked">;
+  readonly refusals: Pick<RefusalRecorder, "record">;
   readonly log: Log;
   readonly metrics: ControllerMetrics;
   readonly clock: Clock;
@@ -56,6 +64,7 @@ export class AgentStream {
   readonly #writer: StreamWriter;
   #state: State = { name: "awaiting hello" };
   #cancelHelloTimer: () => void = () => undefined;
+  #forgetRevocations: () => void = () => undefined;
 
   constructor(call: AgentCall, options: AgentStreamOptions) {
     this.#call = call;
@@ -109,8 +118,57 @@ export class AgentStream {
     } catch (error) {
       return this.#refuse(RefusalReason.REFUSAL_REASON_INVALID_HELLO, error instanceof Error ? error.message : "");
     }
+    if (!this.#speaksFor(hello.host)) return this.#refuseHost(hello.host);
     this.#state = { name: "welcoming" };
+    this.#heedRevocation(hello.host);
     this.#welcome(hello).catch((error: unknown) => this.#refuseFor(error));
+  }
+
+  #speaksFor(host: string): boolean {
+    return !this.#options.hostsProven || peerCertificateOf(this.#call)?.hosts.includes(host) === true;
+  }
+
+  #refuseHost(host: string): void {
+    const subject = this.#noteRefusal("HOST_MISMATCH", host);
+    const text = `the certificate is for ${subject || "no host"}, not for ${host}: agent.host and the name in agent.cert must be the same`;
+    this.#refuse(RefusalReason.REFUSAL_REASON_HOST_MISMATCH, text);
+  }
+
+  #refuseRevoked(host: string): void {
+    this.#noteRefusal("HOST_REVOKED", host);
+    const text = `host ${host} was revoked: to let it in again, make a token with \`spicegate host token --host ${host}\`, put it into the host's agent.join_token_file and start its agent again`;
+    this.#refuse(RefusalReason.REFUSAL_REASON_HOST_REVOKED, text, REVOKED_WAIT_MS);
+  }
+
+  /** Into the audit, with the hosts of the certificate, which are returned. */
+  #noteRefusal(reason: "HOST_MISMATCH" | "HOST_REVOKED", host: string): string {
+    const subject = peerCertificateOf(this.#call)?.hosts.join(", ") ?? "";
+    const clientAddress = parseAddress(this.#call.getPeer())?.host ?? "";
+    const actor = { subject, projectId: "", requestId: "", clientAddress };
+    this.#options.refusals.record({ actor, reason, host });
+    return subject;
+  }
+
+  /** From before the host is judged on: it may be revoked while it is welcomed. */
+  #heedRevocation(host: string): void {
+    this.#forgetRevocations = this.#options.revocations.onRevoked((revoked) => {
+      if (revoked === host) void this.#cutIfRevoked(host);
+    });
+  }
+
+  async #cutIfRevoked(host: string): Promise<void> {
+    try {
+      if (!(await this.#isRevoked(host))) return;
+      this.#fail(new ServiceError("PERMISSION_DENIED", `host ${host} was revoked`));
+    } catch (error) {
+      this.#fail(
+        new ServiceError("DATABASE_UNAVAILABLE", "whether the host was revoked is not known", { cause: error }),
+      );
+    }
+  }
+
+  #isRevoked(host: string): Promise<boolean> {
+    return this.#options.revocations.isRefused(host, peerCertificateOf(this.#call)?.serial);
   }
 
   #receiveNext(message: ConnectRequest["message"], { link, reports }: State & { name: "open" }): void {
@@ -135,6 +193,10 @@ export class AgentStream {
 
   async #welcome(hello: HostHello): Promise<void> {
     const { instances, router, controllerId, peers } = this.#options;
+    if (await this.#isRevoked(hello.host)) {
+      this.#refuseRevoked(hello.host);
+      return;
+    }
     const stream = await instances.welcomeHost(hello);
     if (this.#state.name === "ended") return instances.hostDisconnected(stream);
     const { generation } = stream;
@@ -187,11 +249,12 @@ export class AgentStream {
     this.#fail(new ServiceError("INTERNAL", "the agent could not be welcomed", { cause: error }));
   }
 
-  #refuse(reason: RefusalReason, message: string): void {
+  #refuse(reason: RefusalReason, message: string, retryAfterMs = 0): void {
+    if (this.#state.name === "ended") return;
     const peer = this.#call.getPeer();
     this.#options.metrics.agentStreamsRefused.inc({ reason: REFUSAL_NAMES[reason] });
     this.#options.log.warn({ peer, reason: REFUSAL_NAMES[reason], detail: message }, "agent refused");
-    this.#send({ $case: "refusal", refusal: { reason, message, retryAfterMs: 0 } });
+    this.#send({ $case: "refusal", refusal: { reason, message, retryAfterMs } });
     this.#end("refused");
   }
 
@@ -215,6 +278,7 @@ export class AgentStream {
     if (state.name === "ended") return;
     this.#state = { name: "ended" };
     this.#cancelHelloTimer();
+    this.#forgetRevocations();
     this.#writer.close();
     this.#options.metrics.agentStreamsEnded.inc({ cause });
     if (state.name === "open") this.#leave(state, cause);
@@ -240,5 +304,7 @@ const REFUSAL_NAMES: Record<RefusalReason, string> = {
   [RefusalReason.REFUSAL_REASON_INVALID_HELLO]: "invalid_hello",
   [RefusalReason.REFUSAL_REASON_DRAINING]: "draining",
   [RefusalReason.REFUSAL_REASON_DATABASE_UNAVAILABLE]: "database_unavailable",
+  [RefusalReason.REFUSAL_REASON_HOST_MISMATCH]: "host_mismatch",
+  [RefusalReason.REFUSAL_REASON_HOST_REVOKED]: "host_revoked",
   [RefusalReason.UNRECOGNIZED]: "unknown",
 };

@@ -8,7 +8,11 @@ import { withMalformedMessages } from "../rpc/malformed-message.js";
 import type { UnaryHandlers } from "../rpc/unary-handler.js";
 
 /** Adds spicegate.agent.v1.EnrollmentService to a server. Anybody may ask: the request proves who does. */
-export function addEnrollmentService(server: Server, handlers: UnaryHandlers, hosts: EnrollHosts): void {
+export function addEnrollmentService(
+  server: Server,
+  handlers: UnaryHandlers,
+  hosts: Pick<EnrollHosts, "enroll" | "renew">,
+): void {
   const implementation: EnrollmentServiceServer = {
     enroll: handlers.handle(EnrollmentServiceService.enroll, async (request, context) => {
       const issued = await hosts.enroll(request, context);

@@ -7,9 +7,9 @@ export interface AuditLine {
   readonly reason?: string;
   readonly subject?: string;
   readonly instance?: string | undefined;
+  readonly host?: string | undefined;
   readonly session?: string | undefined;
   readonly channel?: string;
-  readonly host?: string | undefined;
   readonly client?: string;
   readonly requestId?: string;
   readonly count?: number;

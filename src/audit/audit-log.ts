@@ -77,14 +77,15 @@ export function insertAudit(row: AuditExpressions, source = ""): string {
     ${source}`;
 }
 
-/** Something that was refused. */
+/** Something that was refused: a caller, by a reason of the API, or an agent, by one of its protocol. */
 export interface Refusal {
   readonly actor: AuditActor;
-  readonly reason: ErrorReason;
+  readonly reason: ErrorReason | "HOST_MISMATCH" | "HOST_REVOKED";
+  /** The host that an agent claims to be of. */
+  readonly host?: string | undefined;
   readonly instanceUuid?: string | undefined;
   readonly consoleType?: string | undefined;
   readonly sessionId?: string | undefined;
-  readonly host?: string | undefined;
 }
 
 const REFUSED = insertAudit({
@@ -108,8 +109,8 @@ export class AuditLog {
   /** Throws DATABASE_UNAVAILABLE where the row could not be written. */
   async recordRefusal(refusal: Refusal): Promise<void> {
     const { actor, reason, instanceUuid, consoleType, sessionId, host } = refusal;
-    const about = [instanceUuid, consoleType, sessionId, host].map((value) => value ?? null);
-    const values = [...actorValues(actor), reason, ...about];
+    const optional = [instanceUuid, consoleType, sessionId, host].map((value) => value ?? null);
+    const values = [...actorValues(actor), reason, ...optional];
     await this.#database.query({ name: "audit-refused", text: REFUSED, values });
   }
 }

@@ -16,7 +16,7 @@ export interface RefusalRecorderOptions {
 }
 
 /**
- * Notes what viewers were refused, in the log and in the audit. Anybody can be refused as often as he likes, so only so
+ * Notes what viewers and agents were refused, in the log and in the audit. Anybody can be refused as often as he likes, so only so
  * many a second are noted, nobody waits for it, and while the database is away they are dropped.
  */
 export class RefusalRecorder implements Part {

@@ -5,11 +5,10 @@ import { z } from "zod";
 import type { AuthorityFileNames } from "../lib/authority-files.js";
 import { readAuthorityFiles } from "../lib/authority-files.js";
 import { MAX_CERTIFICATE_DAYS, MAX_HOST_LENGTH } from "../lib/limits.js";
-import { anyAddress, LOOPBACK_ONLY, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
+import { anyAddress, isWildcard, loopbackAddress, staysOnLoopback } from "../lib/listen-address.js";
 import { LOG_LEVELS } from "../lib/log.js";
 import { messageOf } from "../lib/message-of.js";
-import type { TlsFileNames } from "../lib/tls-files.js";
-import { readTlsIdentity } from "../lib/tls-files.js";
+import { authoritiesSetting, checkTls, tlsFileProblems, tlsSettings } from "../lib/tls-settings.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
 import { readPolicy, ROLES } from "./policy-table.js";
@@ -44,31 +43,50 @@ const SHORTEST_IDLE_TIME_S = 10;
 export const controllerSchema = z.strictObject({
   api: z
     .strictObject({
-      listen: loopbackAddress().default("127.0.0.1:50051").describe("Where the gRPC API listens."),
+      listen: anyAddress().default("127.0.0.1:50051").describe("Where the gRPC API listens."),
+      ...tlsSettings("api", "api.listen"),
     })
+    .superRefine(checkTls("api", ["listen"]))
     .prefault({}),
   agents: z
     .strictObject({
-      listen: loopbackAddress().default("127.0.0.1:50052").describe("Where agents connect."),
-      advertise: loopbackAddress()
+      listen: anyAddress().default("127.0.0.1:50052").describe("Where agents connect."),
+      advertise: anyAddress()
         .refine((text) => !text.endsWith(":0"), "must name a port")
+        .refine((text) => !isWildcard(text), "must be an address that agents can dial")
         .optional()
         .describe(
-          "The address at which agents reach this very controller, never a balancer's; every agent is told, whichever controller it found first; unset = agents.listen.",
+          "The address at which agents reach this very controller, never a balancer's, and in its certificate; every agent is told, whichever controller it found first, and brings tunnels to the same host; unset = agents.listen, and agents.tunnel_listen for tunnels.",
         ),
-      tunnel_listen: loopbackAddress()
+      tunnel_listen: anyAddress()
         .default("127.0.0.1:50053")
         .describe(
           "Where agents bring the displays that they opened, one connection for each channel; agents are told.",
         ),
+      ...tlsSettings("agents", "agents.listen and agents.tunnel_listen"),
+      ...authoritiesSetting("agents; agents without one are refused"),
     })
+    .superRefine(checkTls("agents", ["listen", "tunnel_listen", "advertise"]))
+    .refine(({ cert, ca_file: ca }) => cert === undefined || ca !== undefined, {
+      path: ["ca_file"],
+      error: "is needed with agents.cert: name the authority that signs the certificates of agents",
+    })
+    .refine(
+      ({ listen, tunnel_listen: tunnels, advertise }) => advertise !== undefined || ![listen, tunnels].some(isWildcard),
+      {
+        path: ["advertise"],
+        error: "is needed where agents.listen or agents.tunnel_listen is no single address: say which one agents dial",
+      },
+    )
     .prefault({}),
   gateway: z
     .strictObject({
-      listen: loopbackAddress()
+      listen: anyAddress()
         .optional()
         .describe("Where the REST API for clients of Nova listens, usually 127.0.0.1:8774; unset = there is none."),
+      ...tlsSettings("gateway", "gateway.listen"),
     })
+    .superRefine(checkTls("gateway", ["listen"]))
     .prefault({}),
   proxy: z
     .strictObject({
@@ -77,14 +95,7 @@ export const controllerSchema = z.strictObject({
         .describe(
           "Where browsers open console URLs, over HTTP/1.1: with proxy.cert over TLS and anywhere, else in the clear and on loopback.",
         ),
-      cert: z
-        .string()
-        .min(1)
-        .optional()
-        .describe(
-          "PEM file of the certificate of proxy.listen and of its issuers, read again when it changes; unset = no TLS.",
-        ),
-      key: z.string().min(1).optional().describe("PEM file of its key; unset = the key is in the file of proxy.cert."),
+      ...tlsSettings("proxy", "proxy.listen"),
       frame_ancestors: z
         .array(origin())
         .default([])
@@ -111,11 +122,7 @@ export const controllerSchema = z.strictObject({
           "For how many seconds open consoles go on once this controller was told to stop; then they connect again; 0 to 15.",
         ),
     })
-    .refine(({ listen, cert }) => cert !== undefined || staysOnLoopback(listen), {
-      path: ["listen"],
-      error: LOOPBACK_ONLY,
-    })
-    .refine(({ cert, key }) => cert !== undefined || key === undefined, { path: ["key"], error: "needs proxy.cert" })
+    .superRefine(checkTls("proxy", ["listen"]))
     .prefault({}),
   console: z
     .strictObject({
@@ -247,10 +254,12 @@ export const controllerSchema = z.strictObject({
     .prefault({}),
   telemetry: z
     .strictObject({
-      listen: loopbackAddress()
+      listen: anyAddress()
         .default("127.0.0.1:9464")
         .describe("Where /metrics, /healthz and /readyz are served over HTTP."),
+      ...tlsSettings("telemetry", "telemetry.listen"),
     })
+    .superRefine(checkTls("telemetry", ["listen"]))
     .prefault({}),
   database: z
     .strictObject({
@@ -402,9 +411,9 @@ export const controllerSchema = z.strictObject({
     .strictObject({
       trust_domain_metadata: z
         .boolean()
-        .default(true)
+        .optional()
         .describe(
-          "Whether name, project and user of an unregistered instance are taken from its libvirt metadata. On loopback every host is this machine, so it is safe there.",
+          "Whether name, project and user of an unregistered instance are taken from its libvirt metadata, and so from its host; unset = where agents.listen is on loopback, since every host is this machine then.",
         ),
     })
     .prefault({}),
@@ -419,11 +428,12 @@ export const controllerSchema = z.strictObject({
 });
 
 /** The checked configuration; `consoleauth.token`, `database.password` and `displays.ca` come from their files. */
-export type ControllerConfig = Omit<Settings, "consoleauth" | "database" | "displays" | "spice"> & {
+export type ControllerConfig = Omit<Settings, "consoleauth" | "database" | "displays" | "spice" | "inventory"> & {
   readonly consoleauth: Settings["consoleauth"] & { readonly token: string | undefined };
   readonly database: { readonly url: string; readonly password: string | undefined };
   readonly displays: Omit<Settings["displays"], "ca_file"> & { readonly ca: string | undefined };
   readonly spice: Settings["spice"] & { readonly html5proxy_base_url: string };
+  readonly inventory: { readonly trust_domain_metadata: boolean };
 };
 
 type Settings = z.infer<typeof controllerSchema>;
@@ -431,11 +441,10 @@ type Settings = z.infer<typeof controllerSchema>;
 /** Reads and checks the controller's configuration. Throws ConfigError. */
 export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
-  const { consoleauth, database, proxy, spice } = config;
+  const { agents, consoleauth, database, inventory, spice } = config;
   const { ca_file: caFile, ...displays } = config.displays;
-  const files = proxyTlsFiles(proxy);
   // These files are read again at the start and after; here an operator is told in time.
-  if (files) requireTlsFiles(files);
+  requireTlsFiles(config);
   readPolicy(config.policy.file);
   const authority = authorityFiles(config.enrollment);
   if (authority) requireAuthorityFiles(authority);
@@ -445,12 +454,8 @@ export function loadControllerConfig(source: ConfigSource): ControllerConfig {
     database: { url: database.url, password: readSecret("database.password_file", database.password_file) },
     displays: { ...displays, ca: readAuthorities(caFile) },
     spice: { ...spice, html5proxy_base_url: spice.html5proxy_base_url ?? usualBaseUrl(config) },
+    inventory: { trust_domain_metadata: inventory.trust_domain_metadata ?? staysOnLoopback(agents.listen) },
   };
-}
-
-/** Where the proxy's certificate and key are; undefined where it has none. */
-export function proxyTlsFiles({ cert, key = cert }: Pick<Settings["proxy"], "cert" | "key">): TlsFileNames | undefined {
-  return cert === undefined || key === undefined ? undefined : { cert, key };
 }
 
 /** Where the authority of hosts' certificates is; undefined where hosts cannot enrol. */
@@ -468,12 +473,10 @@ function usualBaseUrl({ proxy, console }: Pick<Settings, "proxy" | "console">): 
   return `${scheme}://127.0.0.1:6082/${page}`;
 }
 
-function requireTlsFiles(files: TlsFileNames): void {
-  try {
-    readTlsIdentity(files);
-  } catch (error) {
-    throw new ConfigError([`proxy.cert: ${messageOf(error)}`]);
-  }
+function requireTlsFiles({ api, agents, gateway, proxy, telemetry }: Settings): void {
+  const sections = Object.entries({ api, agents, gateway, proxy, telemetry });
+  const problems = sections.flatMap(([section, settings]) => tlsFileProblems(section, settings));
+  if (problems.length > 0) throw new ConfigError(problems);
 }
 
 function requireAuthorityFiles(files: AuthorityFileNames): void {

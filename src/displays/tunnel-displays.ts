@@ -31,7 +31,7 @@ export class TunnelDisplays implements Displays {
     const expired = (): ServiceError =>
       new ServiceError("AGENT_TIMEOUT", `the agent of host ${host} brought no display within ${ms} ms`);
     const tunnel = await withDeadline({ ms, expired, signal }, async (ended) => {
-      const { address, secret, arrived } = this.#options.tunnels.expect({ ms, signal: ended });
+      const { address, secret, arrived } = this.#options.tunnels.expect({ host, ms, signal: ended });
       destroyIfAborted(arrived, ended);
       const target = { tunnelAddress: address, tunnelSecret: secret };
       const opened = agent.openDisplay(instanceUuid, target, { ms, requestId, signal: ended });

@@ -2,7 +2,7 @@
 // Where agents bring the displays that they opened; agent.proto (OpenDisplay) is the specification. Whoever wants a
 // display expects a secret here first; the connection that names it is theirs. Of displays and agents it knows nothing.
 import { createHash, randomBytes } from "node:crypto";
-import type { IncomingMessage, Server } from "node:http";
+import type { IncomingMessage, Server, ServerOptions } from "node:http";
 import { createServer, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { waitAtMost } from "../lib/deadline.js";
@@ -14,23 +14,43 @@ import {
   TUNNEL_KEEPALIVE_MS,
 } from "../lib/limits.js";
 import type { Part } from "../lib/lifecycle.js";
-import { listen, portOf } from "../lib/listen.js";
+import { closeNow, connectionsOf, listen, portOf } from "../lib/listen.js";
 import type { Address } from "../lib/listen-address.js";
 import { formatAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
+import type { ServerTls } from "../lib/tls-server.js";
+import { createTlsHttpServer } from "../lib/tls-server.js";
+import { peerCertificateOf } from "../rpc/peer-certificate.js";
 
 const PROTOCOL = "spicegate-tunnel";
 const SECRET_BYTES = 32;
 
+const HTTP: ServerOptions = {
+  headersTimeout: TUNNEL_HANDSHAKE_MS,
+  requestTimeout: TUNNEL_HANDSHAKE_MS,
+  // Node looks for requests that are late only now and then, by default twice a minute.
+  connectionsCheckingInterval: TUNNEL_HANDSHAKE_MS / 5,
+  maxHeaderSize: MAX_TUNNEL_HEADER_BYTES,
+  keepAlive: true,
+  keepAliveInitialDelay: TUNNEL_KEEPALIVE_MS,
+  noDelay: true,
+};
+
 /** What the listener needs. */
 export interface TunnelListenerOptions {
   readonly listen: Address;
+  /** Where agents reach it, if not there; its port is the same. */
+  readonly advertisedHost?: string | undefined;
+  /** Undefined: it speaks in the clear, and whoever knows the secret is believed. */
+  readonly tls?: ServerTls | undefined;
   readonly log: Log;
 }
 
-/** How long a tunnel is expected. */
+/** Whose tunnel is expected, and how long. */
 export interface ExpectOptions {
+  /** With TLS it must come with a certificate of this host. */
+  readonly host: string;
   readonly ms: number;
   /** Stops expecting it: from then on its secret is refused. */
   readonly signal: AbortSignal;
@@ -50,6 +70,7 @@ export interface ExpectedTunnel {
 }
 
 interface Waiting {
+  readonly host: string;
   readonly resolve: (tunnel: Socket) => void;
   readonly reject: (error: Error) => void;
 }
@@ -57,40 +78,36 @@ interface Waiting {
 /** The HTTP/1.1 server that takes tunnels and nothing else. */
 export class TunnelListener implements Part {
   readonly #options: TunnelListenerOptions;
-  readonly #server: Server;
+  #server: Server | undefined;
+  #connections: ReadonlySet<Socket> = new Set();
   /** By the hash of the secret: looking up what a stranger sent says nothing about a secret by its time. */
   readonly #waiting = new Map<string, Waiting>();
-  readonly #tunnels = new Set<Socket>();
+  /** With their hosts. */
+  readonly #tunnels = new Map<Socket, string>();
   #state: "new" | "listening" | "stopped" = "new";
 
   constructor(options: TunnelListenerOptions) {
     this.#options = options;
-    this.#server = createServer({
-      headersTimeout: TUNNEL_HANDSHAKE_MS,
-      requestTimeout: TUNNEL_HANDSHAKE_MS,
-      // Node looks for requests that are late only now and then, by default twice a minute.
-      connectionsCheckingInterval: TUNNEL_HANDSHAKE_MS / 5,
-      maxHeaderSize: MAX_TUNNEL_HEADER_BYTES,
-      keepAlive: true,
-      keepAliveInitialDelay: TUNNEL_KEEPALIVE_MS,
-      noDelay: true,
-    });
-    this.#server.maxConnections = MAX_HTTP_CONNECTIONS + MAX_WAITING_TUNNELS;
-    this.#server.on("request", (request, response) => {
-      response.writeHead(unfitStatus(request), { connection: "close" }).end();
-    });
-    this.#server.on("upgrade", (request, _socket, head) => this.#take(request, head));
   }
 
   async start(): Promise<void> {
-    const { listen: at, log } = this.#options;
-    await listen(this.#server, { name: "tunnel listener", at, log });
+    const { listen: at, tls, log } = this.#options;
+    const server = tls ? createTlsHttpServer(HTTP, tls) : createServer(HTTP);
+    server.maxConnections = MAX_HTTP_CONNECTIONS + MAX_WAITING_TUNNELS;
+    server.on("request", (request, response) => {
+      response.writeHead(unfitStatus(request), { connection: "close" }).end();
+    });
+    server.on("upgrade", (request: IncomingMessage, _socket, head: Buffer) => this.#take(request, head));
+    this.#server = server;
+    this.#connections = connectionsOf(server);
+    await listen(server, { name: "tunnel listener", at, log });
     this.#state = "listening";
   }
 
-  /** host:port where it listens, with the real port where the setting was 0. */
+  /** host:port where agents reach it, with the real port where the setting was 0. */
   get address(): string {
-    return formatAddress({ host: this.#options.listen.host, port: portOf(this.#server) });
+    const { listen: at, advertisedHost: host = at.host } = this.#options;
+    return formatAddress({ host, port: portOf(this.#server) });
   }
 
   /** Tunnels that are open. */
@@ -104,17 +121,24 @@ export class TunnelListener implements Part {
   }
 
   /** Lets one tunnel in. Throws LIMITED where too many are expected already, and DRAINING where nothing listens. */
-  expect({ ms, signal }: ExpectOptions): ExpectedTunnel {
+  expect({ host, ms, signal }: ExpectOptions): ExpectedTunnel {
     if (this.#state !== "listening") throw draining();
     if (this.#waiting.size >= MAX_WAITING_TUNNELS)
       throw new ServiceError("LIMITED", "too many displays are being opened");
     const secret = randomBytes(SECRET_BYTES).toString("base64url");
     const key = hashOf(secret);
     const expired = (): ServiceError => new ServiceError("AGENT_TIMEOUT", `no display was brought within ${ms} ms`);
-    const came = new Promise<Socket>((resolve, reject) => this.#waiting.set(key, { resolve, reject }));
+    const came = new Promise<Socket>((resolve, reject) => this.#waiting.set(key, { host, resolve, reject }));
     const arrived = waitAtMost({ ms, expired, signal }, () => came).finally(() => this.#waiting.delete(key));
     arrived.catch(() => came.then((tunnel) => tunnel.destroy()).catch(() => undefined));
     return { address: this.address, secret, arrived };
+  }
+
+  /** Cuts the tunnels of a host, and gives up those that it is to bring. */
+  cut(host: string): void {
+    const error = new ServiceError("AGENT_UNAVAILABLE", `host ${host} was revoked`, { metadata: { host } });
+    for (const waiting of this.#waiting.values()) if (waiting.host === host) waiting.reject(error);
+    for (const [tunnel, of] of this.#tunnels) if (of === host) tunnel.destroy();
   }
 
   /** Takes no more, gives up what is expected and cuts what is open. A second call does nothing. */
@@ -122,10 +146,7 @@ export class TunnelListener implements Part {
     if (this.#state !== "listening") return;
     this.#state = "stopped";
     for (const { reject } of this.#waiting.values()) reject(draining());
-    for (const tunnel of this.#tunnels) tunnel.destroy();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeAllConnections();
-    await closed;
+    if (this.#server) await closeNow(this.#server, this.#connections);
   }
 
   #take(request: IncomingMessage, head: Buffer): void {
@@ -134,11 +155,8 @@ export class TunnelListener implements Part {
     socket.on("error", () => socket.destroy());
     if (!isTunnel(request)) return refuse(socket, unfitStatus(request));
     const waiting = this.#claim(request);
-    if (!waiting) {
-      this.#options.log.debug({ from: socket.remoteAddress }, "a tunnel came that nobody expects");
-      return refuse(socket, 403);
-    }
-    this.#tunnels.add(socket);
+    if (!waiting) return refuse(socket, 403);
+    this.#tunnels.set(socket, waiting.host);
     socket.once("close", () => this.#tunnels.delete(socket));
     // A server's connections may stay half open; here the end of one side is the end of both.
     socket.allowHalfOpen = false;
@@ -147,14 +165,30 @@ export class TunnelListener implements Part {
     waiting.resolve(socket);
   }
 
-  /** Whoever expects this tunnel; they expect it no longer. */
-  #claim(request: IncomingMessage): Waiting | undefined {
-    const secret = request.headers["x-spicegate-tunnel-secret"];
-    if (typeof secret !== "string") return undefined;
-    const key = hashOf(secret);
+  /** Whoever expects this tunnel; they expect it no longer. One that comes from another host changes nothing for them. */
+  #claim({ headers, socket }: IncomingMessage): Waiting | undefined {
+    const { log } = this.#options;
+    const secret = headers["x-spicegate-tunnel-secret"];
+    const key = typeof secret === "string" ? hashOf(secret) : "";
     const waiting = this.#waiting.get(key);
+    if (!waiting) {
+      log.debug({ from: socket.remoteAddress }, "a tunnel came that nobody expects");
+      return undefined;
+    }
+    if (!this.#isOf(waiting.host, socket)) {
+      const { hosts } = peerCertificateOf(socket) ?? {};
+      log.warn(
+        { from: socket.remoteAddress, host: waiting.host, hosts },
+        "a tunnel came with another host's certificate",
+      );
+      return undefined;
+    }
     this.#waiting.delete(key);
     return waiting;
+  }
+
+  #isOf(host: string, socket: Socket): boolean {
+    return this.#options.tls === undefined || peerCertificateOf(socket)?.hosts.includes(host) === true;
   }
 }
 

@@ -7,6 +7,7 @@ import { TrustedProxies } from "../http/trusted-proxies.js";
 import { GATEWAY_REQUEST_MS, MAX_GATEWAY_BODY_BYTES } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
+import type { ServerTls } from "../lib/tls-server.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
 import type { Callers } from "../rpc/callers.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
@@ -18,6 +19,8 @@ import { faultBody } from "./nova-fault.js";
 /** What the gateway is made from. */
 export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls" | "requests"> {
   readonly listen: Address;
+  /** Undefined: it speaks in the clear. */
+  readonly tls?: ServerTls | undefined;
   readonly callers: Pick<Callers, "identify">;
   readonly gate: Pick<VerbGate, "require">;
   /** The setting proxy.trusted_proxies. */
@@ -38,7 +41,7 @@ const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosnif
 
 /** Makes the server for clients of Nova. Stop refuses what is new with DRAINING and lets requests that run finish: it always ends. */
 export function createGatewayServer(options: GatewayServerOptions): HttpServer {
-  const { listen, callers, gate, trustedProxies, log, metrics, requestMs, ...useCases } = options;
+  const { listen, tls, callers, gate, trustedProxies, log, metrics, requestMs, ...useCases } = options;
   const proxies = new TrustedProxies(trustedProxies);
   const seconds = metrics.gatewaySeconds;
   const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: false, log, seconds });
@@ -46,6 +49,7 @@ export function createGatewayServer(options: GatewayServerOptions): HttpServer {
   const server: HttpServer = new HttpServer({
     name: "gateway",
     listen,
+    tls,
     routes: () => gatewayRoutes({ ...useCases, calls, requests }),
     requests,
     problemBody: faultBody,

@@ -6,11 +6,11 @@ import { createServer } from "node:http";
 import type { RequestListener, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { MAX_HTTP_CONNECTIONS, MAX_HTTP_HEADER_BYTES, MAX_PIPELINED_REQUESTS } from "../lib/limits.js";
+import type { ServerTls } from "../lib/tls-server.js";
+import { createTlsHttpServer } from "../lib/tls-server.js";
 import type { ProblemBody } from "./http-problem.js";
 import { HttpProblem } from "./http-problem.js";
 import { sendRaw } from "./raw-response.js";
-import type { HttpTls } from "./tls-server.js";
-import { createTlsServer } from "./tls-server.js";
 
 /** What the server needs besides somebody who answers. */
 export interface HttpListenerOptions {
@@ -22,7 +22,7 @@ export interface HttpListenerOptions {
   /** How long a connection may wait for its next request, in milliseconds. */
   readonly keepAliveMs: number;
   /** Undefined: it speaks in the clear. */
-  readonly tls?: HttpTls | undefined;
+  readonly tls?: ServerTls | undefined;
 }
 
 /** Makes the server; it does not listen yet. */
@@ -37,7 +37,7 @@ export function createHttpListener(options: HttpListenerOptions, answer: Request
     // Node looks for requests that are late only now and then, by default twice a minute.
     connectionsCheckingInterval: Math.ceil(requestMs / 5),
   };
-  const server = tls ? createTlsServer(http, tls) : createServer(http);
+  const server = tls ? createTlsHttpServer(http, tls) : createServer(http);
   server.maxConnections = MAX_HTTP_CONNECTIONS;
   // A client that does not take its answer: nothing moves on the connection for longer than any answer takes.
   server.timeout = 2 * requestMs;

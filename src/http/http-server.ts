@@ -5,16 +5,16 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { waitAtMost } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
-import { listen, portOf } from "../lib/listen.js";
+import { connectionsOf, listen, portOf } from "../lib/listen.js";
 import { HTTP_KEEP_ALIVE_MS, HTTP_REQUEST_MS, MAX_REQUEST_MS } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
+import type { ServerTls } from "../lib/tls-server.js";
 import { createHttpApp } from "./http-app.js";
 import { createHttpListener } from "./http-listener.js";
 import type { ProblemBody } from "./http-problem.js";
 import type { HttpRequests } from "./http-requests.js";
 import type { Route } from "./routes.js";
-import type { HttpTls } from "./tls-server.js";
 
 /** Who answers upgrades. Without one they are answered like any other request. */
 export interface Upgrades {
@@ -35,7 +35,7 @@ export interface HttpServerOptions {
   readonly maxBodyBytes: number;
   readonly upgrades?: Upgrades;
   /** Undefined: it speaks in the clear. */
-  readonly tls?: HttpTls | undefined;
+  readonly tls?: ServerTls | undefined;
   readonly log: Log;
   /** From a request's first byte to its last, if not as usual; milliseconds. */
   readonly requestMs?: number | undefined;
@@ -49,8 +49,8 @@ export interface HttpServerOptions {
  */
 export class HttpServer implements Part {
   readonly #options: HttpServerOptions;
-  readonly #connections = new Set<Socket>();
   #server: Server | undefined;
+  #connections: ReadonlySet<Socket> = new Set();
   #app: FastifyInstance | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -75,10 +75,7 @@ export class HttpServer implements Part {
     await this.#app.ready();
     const server = this.#app.server;
     this.#server = server;
-    server.on("connection", (socket: Socket) => {
-      this.#connections.add(socket);
-      socket.once("close", () => this.#connections.delete(socket));
-    });
+    this.#connections = connectionsOf(server);
     if (upgrades) server.on("upgrade", (request, socket, head) => upgrades.handle(request, socket, head));
     await listen(server, { name, at, log });
   }

@@ -3,7 +3,7 @@
 import type { KeyObject } from "node:crypto";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
-import { MAX_AUTHORITIES } from "./limits.js";
+import { requireAuthorities } from "./authorities.js";
 import { messageOf } from "./message-of.js";
 import { isStrongKey } from "./strong-key.js";
 
@@ -41,15 +41,15 @@ export function parseCertificates(pem: string): X509Certificate[] {
 }
 
 function readCertificates(file: string): AuthorityFiles["certificates"] {
-  const [first, ...others] = parseCertificates(readFileSync(file, "utf8"));
-  if (!first) throw new Error(`${file} holds no certificate in PEM form`);
-  if (others.length >= MAX_AUTHORITIES) throw new Error(`${file} holds more than ${MAX_AUTHORITIES} certificates`);
-  for (const certificate of [first, ...others]) requireAuthority(certificate, file);
-  return [first, ...others];
+  const text = readFileSync(file, "utf8");
+  requireAuthorities(text, file);
+  const certificates = parseCertificates(text);
+  for (const certificate of certificates) requireRoot(certificate, file);
+  return certificates as [X509Certificate, ...X509Certificate[]];
 }
 
 /** Trust ends at a certificate that has signed itself: one that somebody else has signed would be of no use alone. */
-function requireAuthority(certificate: X509Certificate, file: string): void {
+function requireRoot(certificate: X509Certificate, file: string): void {
   const isRoot = certificate.ca && certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey);
   if (isRoot) return;
   throw new Error(`${file} holds a certificate that is no authority's own: it must be a CA's, signed by itself`);

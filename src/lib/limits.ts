@@ -202,16 +202,20 @@ export const FILES_READ_MS = 5_000;
 
 // TLS.
 export const TLS_HANDSHAKE_MS = 5_000;
+/** After the handshake: how long an agent waits for what a controller says to whoever it lets in. */
+export const FIRST_WORD_MS = 1_000;
 /** Under way at the same time, for each listener. */
 export const MAX_TLS_HANDSHAKES = 1_000;
+/** That one side believes at a time: the one in use, and the one before or after it. */
+export const MAX_AUTHORITIES = 2;
+/** Connections that were not let in are logged so often; strangers can make any number. */
+export const TLS_FAILURE_LINES_PER_SECOND = 10;
 
 // Hosts that join.
 export const MIN_JOIN_TOKEN_TTL_S = 60;
 export const DEFAULT_JOIN_TOKEN_TTL_S = 3_600;
 export const MAX_JOIN_TOKEN_TTL_S = 7 * 86_400;
 export const MAX_CERTIFICATE_DAYS = 90;
-/** Believed at a time: one, or two while one takes the place of the other. */
-export const MAX_AUTHORITIES = 2;
 /** Clocks of hosts may be behind by so much. */
 export const CERTIFICATE_BACKDATED_MS = 5 * 60_000;
 /** A certificate, or a request for one. */
@@ -223,6 +227,9 @@ export const REVOKED_WAIT_MS = 60_000;
 /** From dialling to the answer, at one address. */
 export const ENROLL_MS = 10_000;
 export const ENROLL_BACKOFF = { firstMs: 500, mostMs: 30_000 };
+export const RENEWAL_BACKOFF = { firstMs: 5_000, mostMs: 600_000 };
+/** Certificates that somebody shows with his own. */
+export const MAX_CHAIN_LENGTH = 10;
 /** When the moment to renew has come is looked at so often: clocks are set, and machines sleep. */
 export const RENEWAL_INTERVAL_MS = 60_000;
 

@@ -43,6 +43,11 @@ export function isLoopback(host: string): boolean {
 export const LOOPBACK_ONLY =
   "must be a loopback address (127.0.0.0/8, ::1 or localhost): without TLS nothing is sent beyond this machine";
 
+/** Whether a setting stands for every address of this machine, which nobody can dial. */
+export function isWildcard(text: string): boolean {
+  return /^[0:.]+$/.test(parseAddress(text)?.host ?? "");
+}
+
 /** Whether a setting stays on this machine; what is no address is left to others. */
 export function staysOnLoopback(text: string): boolean {
   const address = parseAddress(text);
@@ -56,7 +61,7 @@ export function anyAddress(): z.ZodString {
     .refine((text) => parseAddress(text) !== undefined, "must be host:port, for example 127.0.0.1:50051");
 }
 
-/** The same for what does not encrypt, which must be on loopback. */
+/** The same for what cannot encrypt, which must be on loopback. */
 export function loopbackAddress(): z.ZodString {
   return anyAddress().refine(staysOnLoopback, LOOPBACK_ONLY);
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The certificate and key of a listener, read again whenever their files change.
+// The certificate and key of one end of connections, and the authorities by which it judges the other, read again
+// whenever their files change.
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import type { Counter, Gauge } from "prom-client";
+import { requireAuthorities } from "./authorities.js";
 import type { Clock } from "./clock.js";
 import type { Part } from "./lifecycle.js";
 import type { Log } from "./log.js";
@@ -15,14 +17,20 @@ export interface TlsFileNames {
   /** The certificate, followed by those of its issuers where clients lack them. */
   readonly cert: string;
   readonly key: string;
+  /** The authorities that vouch for the other end, one or two; undefined: others judge it, or nobody does. */
+  readonly ca?: string | undefined;
 }
 
-/** What a listener shows, and proves. */
+/** What one end shows and proves, and whom it believes. */
 export interface TlsIdentity {
   readonly cert: string;
   readonly key: string;
+  readonly ca: string | undefined;
   readonly expiresAt: Date;
 }
+
+/** What the files hold. */
+type Texts = Pick<TlsIdentity, "cert" | "key" | "ca">;
 
 /** What is counted, each with the listener's name. */
 export interface TlsFilesMetrics {
@@ -43,12 +51,14 @@ export interface TlsFilesOptions {
   readonly readMs?: number;
 }
 
-/** Reads certificate and key. Throws an Error for people where one cannot be read or they are no pair. */
+/** Reads them. Throws an Error for people where one cannot be read, or holds something else. */
 export function readTlsIdentity(files: TlsFileNames): TlsIdentity {
-  return identityFrom(files, readFileSync(files.cert, "utf8"), readFileSync(files.key, "utf8"));
+  const { cert, key, ca } = files;
+  const read = (file: string): string => readFileSync(file, "utf8");
+  return identityFrom(files, { cert: read(cert), key: read(key), ca: ca === undefined ? undefined : read(ca) });
 }
 
-/** A listener's identity as its files have it. New files that are no good change nothing but a log and a metric. */
+/** The identity as the files have it. New files that are no good change nothing but a log and a metric. */
 export class TlsFiles implements Part {
   readonly #options: TlsFilesOptions;
   readonly #files: WatchedFiles;
@@ -59,8 +69,8 @@ export class TlsFiles implements Part {
     const { files, clock, readMs } = options;
     this.#options = options;
     this.#files = new WatchedFiles({
-      files: [files.cert, files.key],
-      take: ([cert = "", key = ""]) => this.#take(identityFrom(files, cert, key)),
+      files: [files.cert, files.key, ...(files.ca === undefined ? [] : [files.ca])],
+      take: ([cert = "", key = "", ca]) => this.#take(identityFrom(files, { cert, key, ca })),
       refused: (error) => this.#refused(error),
       clock,
       readMs,
@@ -75,6 +85,11 @@ export class TlsFiles implements Part {
   /** Looks no more; the identity stays. Twice is harmless. */
   async stop(): Promise<void> {
     await this.#files.stop();
+  }
+
+  /** Of the listener, for people. */
+  get name(): string {
+    return this.#options.name;
   }
 
   /** What is in effect, from the start on. */
@@ -106,13 +121,14 @@ export class TlsFiles implements Part {
   }
 }
 
-function identityFrom(files: TlsFileNames, cert: string, key: string): TlsIdentity {
+function identityFrom(files: TlsFileNames, { cert, key, ca }: Texts): TlsIdentity {
   try {
     createSecureContext({ cert, key });
-    return { cert, key, expiresAt: new Date(new X509Certificate(cert).validTo) };
   } catch (error) {
     throw new Error(`${files.cert} and ${files.key} hold no certificate with its key: ${messageOf(error)}`, {
       cause: error,
     });
   }
+  if (ca !== undefined) requireAuthorities(ca, files.ca ?? "");
+  return { cert, key, ca, expiresAt: new Date(new X509Certificate(cert).validTo) };
 }

@@ -5,11 +5,11 @@ import type { Redeeming, RefusalNotes, TokenEntrance, ViewerSessions } from "../
 import { HttpRequests } from "../http/http-requests.js";
 import { HttpServer } from "../http/http-server.js";
 import type { Route } from "../http/routes.js";
-import type { HttpTls } from "../http/tls-server.js";
 import { TrustedProxies } from "../http/trusted-proxies.js";
 import { MAX_REDEEM_BODY_BYTES } from "../lib/limits.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
+import type { ServerTls } from "../lib/tls-server.js";
 import { REQUEST_ID_HEADER } from "../rpc/call-report.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
 import type { Readiness } from "../telemetry/readiness.js";
@@ -36,7 +36,7 @@ export interface CompatOptions {
 export interface ProxyServerOptions {
   readonly listen: Address;
   /** Undefined: it speaks in the clear. */
-  readonly tls?: HttpTls | undefined;
+  readonly tls?: ServerTls | undefined;
   readonly redeeming: Redeeming;
   readonly sessions: ViewerSessions;
   /** Undefined where they are not (console.compat_tokens). */

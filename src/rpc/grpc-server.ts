@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ServerOptions, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { ConnectionInjector, ServerOptions, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Server as Listener, Socket } from "node:net";
+import { createServer } from "node:net";
 import { withDeadline } from "../lib/deadline.js";
 import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, MAX_MESSAGE_BYTES, STOP_GRACE_MS } from "../lib/limits.js";
 import type { Part } from "../lib/lifecycle.js";
+import { connectionsOf, listen, portOf } from "../lib/listen.js";
 import type { Address } from "../lib/listen-address.js";
-import { formatAddress } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
+import type { ServerTls } from "../lib/tls-server.js";
+import { createTlsListener } from "../lib/tls-server.js";
 
 /** A gRPC listener. */
 export interface GrpcServerOptions {
   /** The name its log lines give it. */
   readonly name: string;
   readonly listen: Address;
+  /** Undefined: it speaks in the clear. */
+  readonly tls?: ServerTls | undefined;
   /** Adds the services; called once, before it listens. */
   readonly addServices: (server: Server) => void;
   /** Throws for a method, by its full name, that has no rule: then there is no server. */
@@ -36,13 +42,16 @@ class RuledServer extends Server {
 }
 
 /**
- * A grpc-js server on a loopback address, in plaintext. Stop waits a moment until the peers have taken what was sent and
- * then ends whatever still runs; whoever wants calls and streams to finish waits for them before.
+ * A grpc-js server behind a listener of our own, which encrypts as all listeners here do: what grpc-js offers itself says
+ * nothing of handshakes that fail or never end. Stop waits a moment until the peers have taken what was sent and then
+ * ends whatever still runs; whoever wants calls and streams to finish waits for them before.
  */
 export class GrpcServer implements Part {
   readonly #options: GrpcServerOptions;
   readonly #server: Server;
-  #port = 0;
+  readonly #connector: ConnectionInjector;
+  #listener: Listener | undefined;
+  #connections: ReadonlySet<Socket> = new Set();
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
@@ -55,25 +64,40 @@ export class GrpcServer implements Part {
     };
     this.#server = new RuledServer(settings, options.requireRule);
     options.addServices(this.#server);
+    this.#connector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
   }
 
   /** The port it listens on, of use where the setting was 0. */
   get port(): number {
-    return this.#port;
+    return portOf(this.#listener);
   }
 
   async start(): Promise<void> {
-    const { listen, log, name } = this.#options;
-    this.#port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(formatAddress(listen), ServerCredentials.createInsecure(), (error, port) => {
-        if (error) reject(new Error(`${name} cannot listen on ${formatAddress(listen)}: ${error.message}`));
-        else resolve(port);
-      });
-    });
-    log.info({ server: name, listen: formatAddress({ host: listen.host, port: this.#port }) }, "grpc listens");
+    const { listen: at, tls, log, name } = this.#options;
+    const listener = tls ? createTlsListener("h2", tls) : createServer();
+    listener.on(tls ? "secureConnection" : "connection", (socket: Socket) => this.#serve(socket));
+    this.#listener = listener;
+    this.#connections = connectionsOf(listener);
+    await listen(listener, { name, at, log });
   }
 
   async stop(): Promise<void> {
+    const listener = this.#listener;
+    if (!listener) return;
+    const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+    await this.#shutDown();
+    // Of those amid their handshake grpc-js knows nothing.
+    for (const socket of this.#connections) socket.destroy();
+    await closed;
+  }
+
+  #serve(socket: Socket): void {
+    // Its end says all there is to know; an error without a listener would end the process.
+    socket.on("error", () => undefined);
+    this.#connector.injectConnection(socket);
+  }
+
+  async #shutDown(): Promise<void> {
     const expired = (): Error => new Error("a peer holds a stream open");
     try {
       await withDeadline(

@@ -1,21 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer } from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Registry } from "prom-client";
 import { TELEMETRY_REQUEST_MS } from "../lib/limits.js";
 import type { Part } from "../lib/lifecycle.js";
-import { listen, portOf } from "../lib/listen.js";
+import { closeNow, connectionsOf, listen, portOf } from "../lib/listen.js";
 import type { Address } from "../lib/listen-address.js";
 import type { Log } from "../lib/log.js";
+import type { ServerTls } from "../lib/tls-server.js";
+import { createTlsHttpServer } from "../lib/tls-server.js";
 import type { Readiness } from "./readiness.js";
 
 /** What the telemetry endpoint shows. */
 export interface TelemetryOptions {
   readonly listen: Address;
+  /** Undefined: it speaks in the clear. */
+  readonly tls?: ServerTls | undefined;
   readonly registry: Registry;
   readonly readiness: Readiness;
   readonly log: Log;
 }
+
+const HTTP: ServerOptions = {
+  requestTimeout: TELEMETRY_REQUEST_MS,
+  headersTimeout: TELEMETRY_REQUEST_MS,
+  // Node looks for requests that are late only now and then, by default twice a minute.
+  connectionsCheckingInterval: TELEMETRY_REQUEST_MS / 5,
+};
 
 /**
  * Serves GET /metrics (Prometheus text), /healthz (200 while the process runs) and /readyz (200 or 503, with every
@@ -23,22 +35,20 @@ export interface TelemetryOptions {
  */
 export class TelemetryServer implements Part {
   readonly #options: TelemetryOptions;
-  readonly #server: Server;
+  #server: Server | undefined;
+  #connections: ReadonlySet<Socket> = new Set();
 
   constructor(options: TelemetryOptions) {
     this.#options = options;
-    this.#server = createServer({
-      requestTimeout: TELEMETRY_REQUEST_MS,
-      headersTimeout: TELEMETRY_REQUEST_MS,
-      // Node looks for requests that are late only now and then, by default twice a minute.
-      connectionsCheckingInterval: TELEMETRY_REQUEST_MS / 5,
-    });
-    this.#server.on("request", (request, response) => this.#answer(request, response));
   }
 
-  start(): Promise<void> {
-    const { listen: at, log } = this.#options;
-    return listen(this.#server, { name: "telemetry", at, log });
+  async start(): Promise<void> {
+    const { listen: at, tls, log } = this.#options;
+    const server = tls ? createTlsHttpServer(HTTP, tls) : createServer(HTTP);
+    server.on("request", (request, response) => this.#answer(request, response));
+    this.#server = server;
+    this.#connections = connectionsOf(server);
+    await listen(server, { name: "telemetry", at, log });
   }
 
   /** The port it listens on, of use where the setting was 0. */
@@ -47,10 +57,7 @@ export class TelemetryServer implements Part {
   }
 
   async stop(): Promise<void> {
-    if (!this.#server.listening) return;
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeAllConnections();
-    await closed;
+    if (this.#server) await closeNow(this.#server, this.#connections);
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {

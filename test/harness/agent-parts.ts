@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Registry } from "prom-client";
+import { ControllerCredentials } from "../../agent/controller-credentials.js";
 import { AgentIdentity } from "../../agent/agent-identity.js";
 import { createAgentMetrics } from "../../agent/agent-metrics.js";
 import type { SessionContext } from "../../agent/control-session.js";
@@ -23,7 +24,8 @@ export class AgentParts {
   constructor(clock: Clock = systemClock, hypervisorClock: Clock = clock) {
     const hypervisor = new FakeHypervisor(hypervisorClock);
     this.hypervisor = hypervisor;
-    const tunnels = new DisplayTunnels(clock);
+    const credentials = new ControllerCredentials();
+    const tunnels = new DisplayTunnels(clock, credentials);
     this.tunnels = tunnels;
     const metrics = createAgentMetrics(this.#registry, () => ({ abandonedWorkers: 0, tunnels }));
     const log = silentLog;
@@ -32,6 +34,7 @@ export class AgentParts {
     const settings = { enabled: true, server_proxyclient_address: "127.0.0.1" };
     this.context = {
       identity: new AgentIdentity("host-a", "1.2.3"),
+      credentials,
       hypervisor,
       inventory,
       perform: createOperations({ hypervisor, settings, tunnels }),

@@ -19,6 +19,8 @@ export interface CertificateWish {
   readonly subject?: string;
   /** As openssl takes it: "IP:127.0.0.1". */
   readonly names?: string;
+  /** Its extended key usage, as openssl takes it; any use unless set. */
+  readonly use?: "serverAuth" | "clientAuth";
   readonly days?: number;
 }
 
@@ -48,6 +50,7 @@ export class TestAuthority {
   issue({
     subject = "/CN=test",
     names = "IP:127.0.0.1,DNS:localhost",
+    use,
     days = 1,
   }: CertificateWish = {}): TestCertificate {
     const folder = join(this.folder, String((this.#issued += 1)));
@@ -62,6 +65,7 @@ export class TestAuthority {
       `subjectAltName=${names}`,
       "-addext",
       "basicConstraints=CA:FALSE",
+      ...(use === undefined ? [] : ["-addext", `extendedKeyUsage=${use}`]),
     ];
     this.#openssl(["req", "-x509", ...newKey(keyFile), ...issuer, ...about, "-out", certFile]);
     return { certFile, keyFile, cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };

@@ -3,6 +3,7 @@
 // hypervisor, over hypervisors in memory. What they say to a controller, when they come back and how they open displays
 // is the agent's own code.
 import { Registry } from "prom-client";
+import { ControllerCredentials } from "../../agent/controller-credentials.js";
 import { AgentIdentity } from "../../agent/agent-identity.js";
 import { createAgentMetrics } from "../../agent/agent-metrics.js";
 import { ControllerStreams } from "../../agent/controller-streams.js";
@@ -51,7 +52,8 @@ export class SimulatedHosts implements Part {
   readonly #options: SimulatedHostsOptions;
   readonly #metrics = createAgentMetrics(new Registry());
   readonly #failureLog = new FailureLog(silentLog, systemClock);
-  readonly #tunnels = new DisplayTunnels(systemClock);
+  readonly #credentials = new ControllerCredentials();
+  readonly #tunnels = new DisplayTunnels(systemClock, this.#credentials);
   readonly #inventories: Inventory[] = [];
   readonly #streams: ControllerStreams[] = [];
   #connected = 0;
@@ -95,6 +97,7 @@ export class SimulatedHosts implements Part {
     const settings = { enabled: true, server_proxyclient_address: "127.0.0.1" };
     const context = {
       identity: new AgentIdentity(simulatedHostName(host), VERSION),
+      credentials: this.#credentials,
       hypervisor,
       inventory,
       perform: createOperations({ hypervisor, settings, tunnels: this.#tunnels }),

@@ -103,8 +103,8 @@ describe("What a caller does not see", () => {
         endings: { terminate: () => Promise.reject(new Error("a session was ended")) },
         watches: { watch: (filter, signal) => newWatches().watch(filter, signal) },
         displays: { requireReachable: () => undefined },
-        refusals: { record: (refusal) => void refusals.push(refusal) },
       },
+      refusals: { record: (refusal) => void refusals.push(refusal) },
       legacy: NO_LEGACY_TOKENS,
       hosts: {
         authority: undefined,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
 import { expect } from "chai";
+import { ControllerCredentials } from "../../../agent/controller-credentials.js";
 import { DisplayTunnels } from "../../../agent/display-tunnels.js";
 import { LibvirtHypervisor } from "../../../agent/libvirt/libvirt-hypervisor.js";
 import type { Perform } from "../../../agent/operations.js";
@@ -47,7 +48,7 @@ describe("Displays of real machines", function () {
   });
 
   beforeEach(async () => {
-    tunnels = new DisplayTunnels(systemClock);
+    tunnels = new DisplayTunnels(systemClock, new ControllerCredentials());
     controller = new FakeTunnelServer();
     await controller.start();
     const settings = { enabled: true, server_proxyclient_address: "127.0.0.1" };

@@ -17,10 +17,10 @@ function problemsOf(env: Record<string, string>): readonly string[] {
 describe("The agent's configuration", () => {
   it("needs no setting at all", () => {
     expect(loadAgentConfig({ env: {} })).to.deep.equal({
-      agent: { host: hostname(), controllers: ["127.0.0.1:50052"] },
+      agent: { host: hostname(), controllers: ["127.0.0.1:50052"], insecure: false },
       libvirt: { uri: "qemu:///system" },
       spice: { enabled: true, server_proxyclient_address: "127.0.0.1" },
-      telemetry: { listen: "127.0.0.1:9465" },
+      telemetry: { listen: "127.0.0.1:9465", insecure: false },
       log: { level: "info" },
     });
   });
@@ -30,6 +30,7 @@ describe("The agent's configuration", () => {
     expect(loadAgentConfig({ env }).agent).to.deep.equal({
       host: "compute-1",
       controllers: ["127.0.0.1:1", "[::1]:2"],
+      insecure: false,
     });
   });
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { ControllerCredentials } from "../../../agent/controller-credentials.js";
 import { dialTunnel, parseTunnelTarget } from "../../../agent/dial-tunnel.js";
 import type { Socket } from "node:net";
 import { reasonOf } from "../../../src/lib/service-error.js";
@@ -8,6 +9,7 @@ import { rejectionOf } from "../../harness/rejection.js";
 import { until, within } from "../../harness/within.js";
 
 const SECRET = "a-secret_0123456789";
+const credentials = new ControllerCredentials();
 
 describe("dialTunnel", () => {
   let controller: FakeTunnelServer;
@@ -25,12 +27,9 @@ describe("dialTunnel", () => {
   });
 
   async function dial(ms = 2_000, signal?: AbortSignal): Promise<Socket> {
-    const target = parseTunnelTarget({
-      instanceUuid: "",
-      tunnelAddress: controller.address,
-      tunnelSecret: SECRET,
-    });
-    const socket = await dialTunnel(target, { ms, ...(signal && { signal }) });
+    const request = { instanceUuid: "", tunnelAddress: controller.address, tunnelSecret: SECRET };
+    const target = parseTunnelTarget(request, credentials);
+    const socket = await dialTunnel(target, credentials, { ms, ...(signal && { signal }) });
     dialled.push(socket);
     return socket;
   }
@@ -65,7 +64,7 @@ describe("dialTunnel", () => {
     expect(reasonOf(await rejectionOf(dial()))).to.equal("TARGET_REFUSED");
     await noneOpen();
     const target = { address: { host: "127.0.0.1", port: 1 }, secret: SECRET };
-    expect(reasonOf(await rejectionOf(dialTunnel(target, { ms: 2_000 })))).to.equal("TARGET_REFUSED");
+    expect(reasonOf(await rejectionOf(dialTunnel(target, credentials, { ms: 2_000 })))).to.equal("TARGET_REFUSED");
   });
 
   it("gives up a controller that says nothing at the deadline, and closes the connection", async () => {
@@ -104,7 +103,7 @@ describe("dialTunnel", () => {
       ["[::1]:1", "::1"],
       ["localhost:1", "localhost"],
     ] as const) {
-      const target = parseTunnelTarget({ instanceUuid: "", tunnelAddress, tunnelSecret: "s" });
+      const target = parseTunnelTarget({ instanceUuid: "", tunnelAddress, tunnelSecret: "s" }, credentials);
       expect(target).to.deep.equal({ address: { host, port: 1 }, secret: "s" });
     }
   });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Socket } from "node:net";
 import { expect } from "chai";
-import { parseTunnelTarget } from "../../../agent/dial-tunnel.js";
+import { ControllerCredentials } from "../../../agent/controller-credentials.js";
 import { DisplayTunnels } from "../../../agent/display-tunnels.js";
 import type { Means } from "../../../agent/open-display.js";
 import { systemClock } from "../../../src/lib/clock.js";
@@ -19,7 +19,7 @@ describe("DisplayTunnels", () => {
   beforeEach(async () => {
     controller = new FakeTunnelServer();
     await controller.start();
-    tunnels = new DisplayTunnels(systemClock, 2);
+    tunnels = new DisplayTunnels(systemClock, new ControllerCredentials(), 2);
     sockets = [];
   });
 
@@ -34,7 +34,7 @@ describe("DisplayTunnels", () => {
     const [socket, qemu] = await socketPair();
     sockets.push(qemu);
     const tunnelAddress = controller.address;
-    const target = parseTunnelTarget({ instanceUuid: "", tunnelAddress, tunnelSecret: "s" });
+    const target = tunnels.target({ instanceUuid: "", tunnelAddress, tunnelSecret: "s" });
     const done = tunnels.carry({ socket, means }, target, { ms: 2_000, ...(signal && { signal }) });
     return { qemu: qemu.resume(), done };
   }
@@ -45,7 +45,7 @@ describe("DisplayTunnels", () => {
     const [socket, qemu] = await socketPair();
     sockets.push(qemu);
     qemu.write("RFB 003.008\n");
-    const target = parseTunnelTarget({ instanceUuid: "", tunnelAddress: controller.address, tunnelSecret: "s" });
+    const target = tunnels.target({ instanceUuid: "", tunnelAddress: controller.address, tunnelSecret: "s" });
     await until("the first bytes", () => socket.readableLength > 0);
     await tunnels.carry({ socket, means: "fd" }, target, { ms: 2_000 });
     const far = (await controller.next()).socket;

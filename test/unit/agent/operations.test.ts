@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
+import { ControllerCredentials } from "../../../agent/controller-credentials.js";
 import { DisplayTunnels } from "../../../agent/display-tunnels.js";
 import { failureNameOf } from "../../../agent/messages.js";
 import type { Operation, Result } from "../../../agent/operations.js";
@@ -14,7 +15,11 @@ describe("The operations of the agent", () => {
   const hypervisor = new FakeHypervisor();
   hypervisor.put(aDomain(1));
   const settings = { enabled: true, server_proxyclient_address: "127.0.0.1" };
-  const perform = createOperations({ hypervisor, settings, tunnels: new DisplayTunnels(systemClock) });
+  const perform = createOperations({
+    hypervisor,
+    settings,
+    tunnels: new DisplayTunnels(systemClock, new ControllerCredentials()),
+  });
   const ask = (operation: Operation): Promise<Result> => perform(operation, { ms: 1_000 });
 
   it("accept a uuid in upper case", async () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
 import { Registry } from "prom-client";
+import { ControllerCredentials } from "../../../agent/controller-credentials.js";
 import { createAgentMetrics } from "../../../agent/agent-metrics.js";
 import { DisplayTunnels } from "../../../agent/display-tunnels.js";
 import { FailureLog } from "../../../agent/failure-log.js";
@@ -33,7 +34,11 @@ describe("RequestHandler", () => {
     replies = [];
     const settings = { enabled: true, server_proxyclient_address: "127.0.0.1" };
     handler = new RequestHandler({
-      perform: createOperations({ hypervisor, settings, tunnels: new DisplayTunnels(clock) }),
+      perform: createOperations({
+        hypervisor,
+        settings,
+        tunnels: new DisplayTunnels(clock, new ControllerCredentials()),
+      }),
       reply: (reply) => replies.push(reply),
       metrics: createAgentMetrics(registry),
       log: lines.log,

@@ -2,6 +2,7 @@
 import type { StatusObject } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
+import { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { Registry } from "prom-client";
 import type { ConnectRequest, Hello } from "../../../proto/gen/spicegate/agent/v1/agent.js";
@@ -10,12 +11,15 @@ import type { AskOptions } from "../../../src/agents/agent-link.js";
 import { AgentRouter } from "../../../src/agents/agent-router.js";
 import type { AgentCall, AgentStreamOptions } from "../../../src/api/agent-stream.js";
 import { AgentStream } from "../../../src/api/agent-stream.js";
+import type { Refusal } from "../../../src/audit/audit-log.js";
 import type { HostHello, HostStream } from "../../../src/instances/host.js";
-import { HELLO_MS, MAX_QUEUED_BYTES } from "../../../src/lib/limits.js";
+import { HELLO_MS, MAX_QUEUED_BYTES, REVOKED_WAIT_MS } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
+import { FakeRevocations } from "../../fakes/fake-revocations.js";
+import { TestAuthority } from "../../harness/certificates.js";
 import { rejectionOf } from "../../harness/rejection.js";
 
 type Message = NonNullable<ConnectResponse["message"]>;
@@ -58,6 +62,12 @@ class FakeCall extends EventEmitter {
     return "127.0.0.1:1";
   }
 
+  /** As grpc-js tells of a client that has shown a certificate. */
+  certificate: string | undefined;
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly raw: Buffer } } {
+    return this.certificate === undefined ? {} : { sslPeerCertificate: new X509Certificate(this.certificate) };
+  }
+
   say(message: ConnectRequest["message"]): void {
     this.emit("data", { message });
   }
@@ -71,6 +81,8 @@ describe("AgentStream", () => {
   let router: AgentRouter;
   let welcome: (hello: HostHello) => Promise<HostStream>;
   let disconnected: bigint[];
+  let refused: Refusal[];
+  let revocations: FakeRevocations;
   let options: AgentStreamOptions;
 
   beforeEach(() => {
@@ -79,6 +91,8 @@ describe("AgentStream", () => {
     const metrics = createControllerMetrics(registry);
     router = new AgentRouter({ log: silentLog, metrics, clock });
     disconnected = [];
+    refused = [];
+    revocations = new FakeRevocations();
     let streams = 0n;
     welcome = ({ host }) => Promise.resolve({ host, streamId: ++streams, generation: 7n });
     options = {
@@ -93,6 +107,9 @@ describe("AgentStream", () => {
         setHypervisor: () => Promise.resolve(),
       },
       databaseUp: () => true,
+      hostsProven: false,
+      revocations,
+      refusals: { record: (refusal) => void refused.push(refusal) },
       log: silentLog,
       metrics,
       clock,
@@ -105,8 +122,9 @@ describe("AgentStream", () => {
     return call;
   };
   const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-  const greeted = async (hello: Partial<Hello> = {}): Promise<FakeCall> => {
+  const greeted = async (hello: Partial<Hello> = {}, certificate?: string): Promise<FakeCall> => {
     const call = open();
+    call.certificate = certificate;
     call.say({ $case: "hello", hello: { ...HELLO, ...hello } });
     await settled();
     return call;
@@ -160,6 +178,87 @@ describe("AgentStream", () => {
       RefusalReason.REFUSAL_REASON_DRAINING,
     ]);
     expect(await registry.metrics()).to.include('streams_refused_total{reason="protocol_unsupported"} 2');
+  });
+
+  describe("where hosts are proven", () => {
+    const authority = new TestAuthority();
+    const { cert } = authority.issue({ names: "DNS:host-1,DNS:*.example" });
+    after(() => authority.remove());
+    beforeEach(() => {
+      options = { ...options, hostsProven: true };
+    });
+
+    it("welcomes the host of the certificate, and refuses and notes every other name", async () => {
+      expect((await greeted({}, cert)).sent[0]?.$case).to.equal("welcome");
+      for (const host of ["host-2", "Host-1", "host-1.example", "a.example"]) {
+        const call = await greeted({ host }, cert);
+        expect(refusalOf(call), host).to.equal(RefusalReason.REFUSAL_REASON_HOST_MISMATCH);
+        expect(router.isConnected(host)).to.equal(false);
+      }
+      expect(refused[0]).to.deep.equal({
+        actor: { subject: "host-1, *.example", projectId: "", requestId: "", clientAddress: "127.0.0.1" },
+        reason: "HOST_MISMATCH",
+        host: "host-2",
+      });
+      expect(refused.map(({ host }) => host)).to.deep.equal(["host-2", "Host-1", "host-1.example", "a.example"]);
+    });
+
+    it("refuses whoever shows nothing", async () => {
+      expect(refusalOf(await greeted())).to.equal(RefusalReason.REFUSAL_REASON_HOST_MISMATCH);
+    });
+  });
+
+  describe("of a revoked host", () => {
+    it("is refused, noted, and told to wait long", async () => {
+      revocations.refused.add("host-1");
+      const call = await greeted();
+      expect(refusalOf(call)).to.equal(RefusalReason.REFUSAL_REASON_HOST_REVOKED);
+      const [message] = call.sent;
+      expect(message?.$case === "refusal" && message.refusal.retryAfterMs).to.equal(REVOKED_WAIT_MS);
+      expect(message?.$case === "refusal" && message.refusal.message).to.include("spicegate host token --host host-1");
+      expect(refused.map(({ reason, host }) => [reason, host])).to.deep.equal([["HOST_REVOKED", "host-1"]]);
+      expect([router.isConnected("host-1"), revocations.listeners]).to.deep.equal([false, 0]);
+    });
+
+    it("is judged by its certificate where it shows one", async () => {
+      const authority = new TestAuthority();
+      const [first, second] = [authority.issue({ names: "DNS:host-1" }), authority.issue({ names: "DNS:host-1" })];
+      authority.remove();
+      revocations.refused.add(new X509Certificate(first.cert).serialNumber.toLowerCase().replace(/^0+/, ""));
+      expect(refusalOf(await greeted({}, first.cert))).to.equal(RefusalReason.REFUSAL_REASON_HOST_REVOKED);
+      expect((await greeted({}, second.cert)).sent[0]?.$case).to.equal("welcome");
+    });
+
+    it("is cut when it is revoked, and others are not", async () => {
+      const call = await greeted();
+      const other = await greeted({ host: "host-2" });
+      revocations.refused.add("host-1");
+      revocations.tell("host-1");
+      await settled();
+      expect(call.errors.map(({ code }) => code)).to.deep.equal([status.PERMISSION_DENIED]);
+      expect([router.isConnected("host-1"), router.isConnected("host-2")]).to.deep.equal([false, true]);
+      expect([other.errors.length, revocations.listeners]).to.deep.equal([0, 1]);
+    });
+
+    it("stays where it has joined again meanwhile", async () => {
+      const call = await greeted();
+      revocations.tell("host-1");
+      await settled();
+      expect([call.errors.length, router.isConnected("host-1")]).to.deep.equal([0, true]);
+    });
+
+    it("is cut where it is revoked while it is welcomed, or nobody can say whether it was", async () => {
+      let finish: (stream: HostStream) => void = () => undefined;
+      welcome = () => new Promise((resolve) => (finish = resolve));
+      const call = await greeted();
+      revocations.isRefused = () => Promise.reject(new Error("away"));
+      revocations.tell("host-1");
+      await settled();
+      finish({ host: "host-1", streamId: 9n, generation: 7n });
+      await settled();
+      expect(call.errors.map(({ code }) => code)).to.deep.equal([status.UNAVAILABLE]);
+      expect([router.isConnected("host-1"), disconnected]).to.deep.equal([false, [9n]]);
+    });
   });
 
   it("cuts the stream with INTERNAL where the welcome fails in a way that nobody foresaw", async () => {

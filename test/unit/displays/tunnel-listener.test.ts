@@ -29,7 +29,7 @@ describe("TunnelListener", () => {
   afterEach(() => listener.stop());
 
   const expectOne = (ms = 5_000, signal = new AbortController().signal): ExpectedTunnel =>
-    listener.expect({ ms, signal });
+    listener.expect({ host: "host-1", ms, signal });
 
   it("takes an expected tunnel and carries bytes both ways", async () => {
     const expected = expectOne();
@@ -59,6 +59,20 @@ describe("TunnelListener", () => {
     // The kernel takes some megabytes, then no more.
     await until("a stall", () => !client.socket.write(chunk) && client.socket.writableLength > 32 * chunk.length);
     expect(tunnel.readableLength).to.be.lessThan(256 * 1024);
+  });
+
+  it("cuts the tunnels of a host, gives up what that host is to bring, and leaves other hosts alone", async () => {
+    const signal = new AbortController().signal;
+    const [open, waiting] = [expectOne(), expectOne()];
+    const other = listener.expect({ host: "host-2", ms: 5_000, signal });
+    const client = new TunnelClient(open.address).request(open.secret);
+    await within("the tunnel", open.arrived);
+    const kept = new TunnelClient(other.address).request(other.secret);
+    await within("the other tunnel", other.arrived);
+    listener.cut("host-1");
+    await within("the end", client.closed);
+    expect(await rejectionOf(waiting.arrived)).to.include({ reason: "AGENT_UNAVAILABLE" });
+    expect([listener.openTunnels, kept.socket.destroyed]).to.deep.equal([1, false]);
   });
 
   it("takes a secret once", async () => {

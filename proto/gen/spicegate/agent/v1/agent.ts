@@ -30,6 +30,10 @@ export const RefusalReason = {
   REFUSAL_REASON_DRAINING: 3,
   /** REFUSAL_REASON_DATABASE_UNAVAILABLE - The controller's database does not answer, so it cannot give a generation. */
   REFUSAL_REASON_DATABASE_UNAVAILABLE: 4,
+  /** REFUSAL_REASON_HOST_MISMATCH - The certificate of the connection is another host's. */
+  REFUSAL_REASON_HOST_MISMATCH: 5,
+  /** REFUSAL_REASON_HOST_REVOKED - The host was revoked, or the certificate that it shows: it needs a new join token. Refusal names a long wait. */
+  REFUSAL_REASON_HOST_REVOKED: 6,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -41,6 +45,8 @@ export namespace RefusalReason {
   export type REFUSAL_REASON_INVALID_HELLO = typeof RefusalReason.REFUSAL_REASON_INVALID_HELLO;
   export type REFUSAL_REASON_DRAINING = typeof RefusalReason.REFUSAL_REASON_DRAINING;
   export type REFUSAL_REASON_DATABASE_UNAVAILABLE = typeof RefusalReason.REFUSAL_REASON_DATABASE_UNAVAILABLE;
+  export type REFUSAL_REASON_HOST_MISMATCH = typeof RefusalReason.REFUSAL_REASON_HOST_MISMATCH;
+  export type REFUSAL_REASON_HOST_REVOKED = typeof RefusalReason.REFUSAL_REASON_HOST_REVOKED;
   export type UNRECOGNIZED = typeof RefusalReason.UNRECOGNIZED;
 }
 
@@ -291,7 +297,7 @@ export interface ConnectResponse {
 
 /** Hello introduces the agent. */
 export interface Hello {
-  /** The host's name, at most 253 characters; what instances name as their host. */
+  /** The host's name, at most 253 characters; what instances name as their host, and a dNSName of its certificate. */
   host: string;
   /** 32 lower-case hexadecimal digits: 128 random bits, made at the agent's start. */
   processId: string;
@@ -516,7 +522,7 @@ export interface ConsolePortValid {
  *   Upgrade: spicegate-tunnel
  *   X-Spicegate-Tunnel-Secret: <tunnel_secret>
  *
- * The controller answers 101 once, and 403 to a secret it does not expect (any more). From there on the connection
+ * The controller answers 101 once, and 403 to a secret it does not expect (any more), or not of that host. From there on the connection
  * carries the display's bytes, both ways, and nothing else; the end of one side ends both. The agent replies
  * DisplayOpened as soon as the tunnel stands. It fails as GetSpiceEndpoint does, with TARGET_REFUSED where the display
  * does not take the connection, and after a Cancel closes whatever it has opened.

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { connect as connectTls } from "node:tls";
 import { Registry } from "prom-client";
-import type { HttpTls } from "../../../src/http/tls-server.js";
+import type { ServerTls } from "../../../src/lib/tls-server.js";
 import { MAX_TLS_HANDSHAKES, FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
 import { TlsFiles } from "../../../src/lib/tls-files.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -28,6 +28,7 @@ describe("the proxy with TLS", () => {
   const authority = new TestAuthority();
   const names = { cert: join(authority.folder, "live.pem"), key: join(authority.folder, "live.key") };
   let clock: FakeClock;
+  let log: FakeLog;
   let files: TlsFiles;
   let proxy: ProxyUnderTest;
   let sockets: Socket[];
@@ -38,8 +39,8 @@ describe("the proxy with TLS", () => {
     sockets = [];
     clock = new FakeClock();
     write(authority.issue({ subject: "/CN=first" }));
-    const { log } = new FakeLog();
-    files = new TlsFiles({ name: "proxy", files: names, metrics: createControllerMetrics(new Registry()), log, clock });
+    log = new FakeLog();
+    files = new TlsFiles({ name: "proxy", files: names, metrics: createControllerMetrics(new Registry()), log: log.log, clock });
     files.start();
     proxy = await start();
   });
@@ -50,8 +51,8 @@ describe("the proxy with TLS", () => {
     await files.stop();
   });
 
-  function start(more: Partial<HttpTls> = {}): Promise<ProxyUnderTest> {
-    return new ProxyUnderTest({ tls: { files, minVersion: "TLSv1.2", ciphers: undefined, ...more } }).start();
+  function start(more: Partial<ServerTls> = {}): Promise<ProxyUnderTest> {
+    return new ProxyUnderTest({ tls: { files, log: log.log, ...more } }).start();
   }
 
   function write({ cert, key }: TestCertificate): void {
