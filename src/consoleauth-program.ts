@@ -6,6 +6,8 @@ import { addConsoleAuthService, CONSOLEAUTH_SERVICE } from "./api/consoleauth-se
 import { createCallerParts } from "./caller-parts.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import { createLocalParts } from "./consoleauth/legacy-parts.js";
+import { VerbGate } from "./console/verb-gate.js";
+import { systemClock } from "./lib/clock.js";
 import { Notifications } from "./db/notifications.js";
 import { Database } from "./db/pool.js";
 import { USER_TOKENS_CHANNEL } from "./identity/user-token-store.js";
@@ -13,6 +15,9 @@ import type { Part } from "./lib/lifecycle.js";
 import { Lifecycle } from "./lib/lifecycle.js";
 import { requireAddress } from "./lib/listen-address.js";
 import type { Log } from "./lib/log.js";
+import { ruleOf } from "./policy/method-rules.js";
+import { PolicyFile } from "./policy/policy-file.js";
+import { Policy } from "./policy/policy.js";
 import { NO_CALL_LIMITS } from "./rpc/call-limits.js";
 import { GrpcServer } from "./rpc/grpc-server.js";
 import { PublishedServices } from "./rpc/published-services.js";
@@ -37,12 +42,16 @@ export class ConsoleAuthProgram implements Part {
 
   constructor({ config, log }: ConsoleAuthProgramOptions) {
     const { listen, telemetry_listen: telemetryListen } = config.consoleauth;
+    const { file } = config.policy;
+    const clock = systemClock;
     const registry = createRegistry();
     const metrics = createCallMetrics(registry);
     const database = new Database({ ...config.database, log });
     const notifications = new Notifications({ ...config.database, channels: [USER_TOKENS_CHANNEL], log });
     const callers = createCallerParts({ config, database, notifications, limits: NO_CALL_LIMITS, log, metrics });
-    const handlers = new UnaryHandlers({ callers: callers.grpc, log, metrics });
+    const policy = new Policy();
+    const { guardOf } = new VerbGate({ policy, audit: undefined, log });
+    const handlers = new UnaryHandlers({ callers: callers.grpc, guardOf, log, metrics });
     const { store, consoleAuth } = createLocalParts(config);
     const addServices = (server: Server): void => {
       addConsoleAuthService(server, handlers, consoleAuth);
@@ -52,13 +61,20 @@ export class ConsoleAuthProgram implements Part {
     this.#log = log;
     this.#lifecycle = new Lifecycle(log, [
       { name: "telemetry", part: new TelemetryServer(telemetry) },
+      ...(file === undefined ? [] : [{ name: "policy", part: new PolicyFile({ file, policy, metrics, log, clock }) }]),
       { name: "database", part: database },
       { name: "notifications", part: notifications },
       ...callers.parts,
       { name: "store", part: store },
       {
         name: "server",
-        part: new GrpcServer({ name: "consoleauth", listen: requireAddress(listen), addServices, log }),
+        part: new GrpcServer({
+          name: "consoleauth",
+          listen: requireAddress(listen),
+          addServices,
+          requireRule: ruleOf,
+          log,
+        }),
       },
       { name: "calls", part: handlers },
     ]);

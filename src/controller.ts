@@ -18,6 +18,7 @@ import { addSessionService } from "./api/session-service.js";
 import type { CallerParts } from "./caller-parts.js";
 import { createCallerParts } from "./caller-parts.js";
 import type { ControllerConfig } from "./config/controller-config.js";
+import { VerbGate } from "./console/verb-gate.js";
 import type { LegacyParts } from "./consoleauth/legacy-parts.js";
 import { createLegacyParts } from "./consoleauth/legacy-parts.js";
 import { Notifications } from "./db/notifications.js";
@@ -40,6 +41,9 @@ import { formatAddress, requireAddress } from "./lib/listen-address.js";
 import type { ListenerTls } from "./lib/listener-tls.js";
 import { listenerTls } from "./lib/listener-tls.js";
 import type { Log } from "./lib/log.js";
+import { ruleOf } from "./policy/method-rules.js";
+import { PolicyFile } from "./policy/policy-file.js";
+import { Policy } from "./policy/policy.js";
 import { isThisMachine } from "./lib/network-of.js";
 import type { CallLimits } from "./rpc/call-limits.js";
 import { createCallLimits } from "./rpc/call-limits.js";
@@ -81,6 +85,8 @@ export class Controller implements Part {
   readonly #readiness = new Readiness(["database", "inventory", "serving"]);
   readonly #published: PublishedServices;
   readonly #controllerId = randomBytes(16).toString("hex");
+  readonly #policy = new Policy();
+  readonly #gate: VerbGate;
   readonly #database: Database;
   readonly #notifications: Notifications;
   readonly #presence: ControllerPresence;
@@ -95,6 +101,7 @@ export class Controller implements Part {
   readonly #legacy: LegacyParts;
   readonly #agentTls: ListenerTls;
   readonly #agentRefusals: RefusalRecorder;
+  readonly #callerRefusals: RefusalRecorder;
   readonly #viewers: ViewerParts;
   readonly #hosts: HostParts;
   readonly #useCases: UseCases;
@@ -123,21 +130,25 @@ export class Controller implements Part {
       clock: systemClock,
     });
     const callers = createCallerParts({ config, database, notifications, limits, log, metrics });
-    const calls = { callers: callers.grpc, log, metrics };
+    const gate = new VerbGate({ policy: this.#policy, audit: new AuditLog(database), log });
+    const calls = { callers: callers.grpc, guardOf: gate.guardOf, log, metrics };
     this.#database = database;
     this.#notifications = notifications;
     this.#instances = instances;
     this.#agents = agents;
     this.#callers = callers;
     this.#limits = limits;
+    this.#gate = gate;
     this.#handlers = new UnaryHandlers(calls);
     this.#streams = new StreamHandlers(calls);
     this.#legacy = createLegacyParts({ config, database, metrics, log });
     const { tokens: legacy, served } = this.#legacy;
     this.#published = new PublishedServices(served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES);
     this.#agentTls = this.#tlsOf("agents");
-    // Of their own: a crowd of viewers that are refused leaves no agent unnoted.
-    this.#agentRefusals = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock: systemClock });
+    // Of their own: a crowd of viewers that are refused leaves no agent and no caller unnoted.
+    const audit = new AuditLog(database);
+    this.#agentRefusals = new RefusalRecorder({ audit, database, log, clock: systemClock });
+    this.#callerRefusals = new RefusalRecorder({ audit, database, log, clock: systemClock });
     this.#hosts = createHostParts({ config, database, notifications, log });
     this.#viewers = createViewerParts({
       config,
@@ -159,8 +170,11 @@ export class Controller implements Part {
       instances,
       agents,
       viewers: this.#viewers,
+      refusals: this.#callerRefusals,
       legacy,
       hosts: this.#hosts,
+      policy: this.#policy,
+      gate,
       log,
     });
     this.#agentServer = this.#createAgentServer();
@@ -201,6 +215,7 @@ export class Controller implements Part {
     ];
     return new Lifecycle(log, [
       ...this.#telemetry(),
+      ...this.#policyFile(),
       { name: "database", part: database },
       { name: "notifications", part: this.#notifications },
       ...this.#callers.parts,
@@ -212,6 +227,7 @@ export class Controller implements Part {
       { name: "refusals by limits", part: this.#limitNotes },
       { name: "observer", part: this.#observer() },
       { name: "refusals of agents", part: this.#agentRefusals },
+      { name: "refusals of callers", part: this.#callerRefusals },
       ...this.#agentTls.parts,
       { name: "agent server", part: this.#agentServer },
       { name: "presence", part: this.#presence },
@@ -222,6 +238,14 @@ export class Controller implements Part {
       ...this.#gateway(),
       ...entrances,
     ]);
+  }
+
+  /** Where the policy is not the default. */
+  #policyFile(): NamedPart[] {
+    const { file } = this.#config.policy;
+    if (file === undefined) return [];
+    const parts = { policy: this.#policy, metrics: this.#metrics, log: this.#log, clock: systemClock };
+    return [{ name: "policy", part: new PolicyFile({ file, ...parts }) }];
   }
 
   /** The TLS of a listener by its section of the settings. */
@@ -258,6 +282,7 @@ export class Controller implements Part {
       listen: requireAddress(this.#config.agents.listen),
       tls: this.#agentTls.tls,
       addServices,
+      requireRule: ruleOf,
       log: this.#log,
     });
   }
@@ -283,7 +308,7 @@ export class Controller implements Part {
     };
     const listen = requireAddress(this.#config.api.listen);
     const perAddress = { most: MAX_CONNECTIONS_PER_ADDRESS, isFree: freeAddresses(this.#config) };
-    const part = new GrpcServer({ name: "api", listen, tls, perAddress, addServices, log: this.#log });
+    const part = new GrpcServer({ name: "api", listen, tls, perAddress, addServices, requireRule: ruleOf, log: this.#log });
     return [...parts, { name: "api server", part }];
   }
 
@@ -298,6 +323,7 @@ export class Controller implements Part {
       tls,
       callers: this.#callers.rest,
       keystoneUrl: this.#config.identity.keystone?.publicUrl,
+      gate: this.#gate,
       trustedProxies: proxy.trusted_proxies,
       log: this.#log,
       metrics: this.#metrics,

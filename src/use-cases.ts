@@ -2,29 +2,30 @@
 // The use cases that callers have, made once: gRPC and REST ask the same objects. Those of viewers are next door, in
 // viewer-parts.ts.
 import type { AgentRouter } from "./agents/agent-router.js";
-import { AuditLog } from "./audit/audit-log.js";
 import { AuditReader } from "./audit/audit-reader.js";
 import type { ControllerConfig } from "./config/controller-config.js";
 import type { UrlForm } from "./console/access-url.js";
 import type { ConsoleType } from "./console/console-type.js";
+import type { GetSpiceConsoleOptions } from "./console/get-spice-console.js";
 import { GetSpiceConsole } from "./console/get-spice-console.js";
 import { InstanceAccess } from "./console/instance-access.js";
-import { ListAuditEvents } from "./console/list-audit-events.js";
 import { LookupConsoleToken } from "./console/lookup-console-token.js";
 import { ManageHosts } from "./console/manage-hosts.js";
 import { ManageInventory } from "./console/manage-inventory.js";
-import { ManageUsers } from "./console/manage-users.js";
+import type { ManageSessionsOptions } from "./console/manage-sessions.js";
 import { ManageSessions } from "./console/manage-sessions.js";
+import { ManageUsers } from "./console/manage-users.js";
 import { RevokeConsoleTokens } from "./console/revoke-console-tokens.js";
+import type { VerbGate } from "./console/verb-gate.js";
 import type { HostParts } from "./host-parts.js";
 import type { LegacyTokens } from "./consoleauth/console-auth.js";
 import type { Database } from "./db/pool.js";
 import { UserTokenStore } from "./identity/user-token-store.js";
 import type { InstanceRegistry } from "./instances/instance-registry.js";
 import type { Log } from "./lib/log.js";
+import type { Policy } from "./policy/policy.js";
 import { ConsoleAuthorizer } from "./tokens/console-authorizer.js";
 import { ConsoleTokenStore } from "./tokens/console-token-store.js";
-import type { ViewerParts } from "./viewer-parts.js";
 
 /** What the use cases are made from. */
 export interface UseCasesOptions {
@@ -32,8 +33,12 @@ export interface UseCasesOptions {
   readonly database: Database;
   readonly instances: InstanceRegistry;
   readonly agents: AgentRouter;
-  readonly viewers: Pick<ViewerParts, "sessions" | "endings" | "watches" | "displays">;
+  /** Of the viewers' parts. */
+  readonly viewers: Omit<ManageSessionsOptions, "refusals"> & Pick<GetSpiceConsoleOptions, "displays">;
+  readonly refusals: ManageSessionsOptions["refusals"];
   readonly legacy: LegacyTokens;
+  readonly policy: Policy;
+  readonly gate: VerbGate;
   readonly hosts: Pick<HostParts, "authority" | "joinTokens" | "certificates">;
   readonly log: Log;
 }
@@ -46,18 +51,20 @@ export interface UseCases {
   readonly inventory: ManageInventory;
   readonly sessions: ManageSessions;
   readonly users: ManageUsers;
-  readonly audit: ListAuditEvents;
+  readonly audit: AuditReader;
   readonly hosts: ManageHosts;
 }
 
 /** Constructs them; none of them runs by itself. */
 export function createUseCases(options: UseCasesOptions): UseCases {
-  const { config, database, instances, agents, viewers, legacy, hosts, log } = options;
-  const access = new InstanceAccess({ instances, audit: new AuditLog(database), database, log });
+  const { config, database, instances, agents, viewers, legacy, hosts, refusals, policy, gate, log } = options;
+  const access = new InstanceAccess({ instances, refusals, database });
   const tokens = new ConsoleTokenStore(database, { reusable: config.console.compat_tokens });
   return {
     getSpiceConsole: new GetSpiceConsole({
       access,
+      policy,
+      gate,
       instances,
       agents,
       displays: viewers.displays,
@@ -67,13 +74,13 @@ export function createUseCases(options: UseCasesOptions): UseCases {
       ttlSeconds: config.consoleauth.token_ttl,
       log,
     }),
-    lookupConsoleToken: new LookupConsoleToken({ access, tokens, legacy, log }),
+    lookupConsoleToken: new LookupConsoleToken({ tokens, legacy, log }),
     revokeConsoleTokens: new RevokeConsoleTokens({ access, tokens, legacy, log }),
     inventory: new ManageInventory({ access, instances, legacy }),
-    sessions: new ManageSessions({ ...viewers, access }),
-    users: new ManageUsers({ access, tokens: new UserTokenStore(database), log }),
-    audit: new ListAuditEvents(access, new AuditReader(database)),
-    hosts: new ManageHosts({ ...hosts, access, log }),
+    sessions: new ManageSessions({ ...viewers, refusals }),
+    users: new ManageUsers({ tokens: new UserTokenStore(database), log }),
+    audit: new AuditReader(database),
+    hosts: new ManageHosts({ ...hosts, log }),
   };
 }
 

@@ -208,7 +208,7 @@ function createProxy(
     compat: console.compat_tokens ? { entrance, web: proxy.web } : undefined,
     listen: requireAddress(proxy.listen),
     tls: tls && { ...tls, minVersion: TLS_VERSIONS[console.ssl_minimum_version], ciphers: console.ssl_ciphers },
-    runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(), log }),
+    runViewer: (viewer) => runViewer({ ...viewer, protocol: new SpiceViewer(viewer.channel.session), log }),
     webSockets: VIEWER_WEBSOCKETS,
     readiness,
     log,

@@ -22,7 +22,7 @@ export interface ConsoleServiceOptions {
 export function addConsoleService(server: Server, options: ConsoleServiceOptions): void {
   const { handlers, getSpiceConsole, lookupConsoleToken, revokeConsoleTokens } = options;
   const implementation: ConsoleServiceServer = {
-    getSpiceConsole: handlers.handle("GetSpiceConsole", ({ instanceUuid, consoleType }, context) =>
+    getSpiceConsole: handlers.handle(ConsoleServiceService.getSpiceConsole, ({ instanceUuid, consoleType }, context) =>
       getSpiceConsole.execute(
         {
           instanceUuid: parseUuid(instanceUuid, "instance_uuid"),
@@ -31,7 +31,7 @@ export function addConsoleService(server: Server, options: ConsoleServiceOptions
         context,
       ),
     ),
-    lookupConsoleToken: handlers.handle("LookupConsoleToken", async ({ token }, context) => {
+    lookupConsoleToken: handlers.handle(ConsoleServiceService.lookupConsoleToken, async ({ token }, context) => {
       const text = parseText(token, { field: "token", most: MAX_TOKEN_LENGTH, required: true });
       const target = await lookupConsoleToken.execute(text, context);
       return {
@@ -42,9 +42,12 @@ export function addConsoleService(server: Server, options: ConsoleServiceOptions
         internalAccessPath: target.internalAccessPath ?? "",
       };
     }),
-    revokeConsoleTokens: handlers.handle("RevokeConsoleTokens", async ({ instanceUuid }, context) => ({
-      revoked: await revokeConsoleTokens.execute(parseUuid(instanceUuid, "instance_uuid"), context),
-    })),
+    revokeConsoleTokens: handlers.handle(
+      ConsoleServiceService.revokeConsoleTokens,
+      async ({ instanceUuid }, context) => ({
+        revoked: await revokeConsoleTokens.execute(parseUuid(instanceUuid, "instance_uuid"), context),
+      }),
+    ),
   };
   server.addService(withMalformedMessages(ConsoleServiceService), implementation);
 }

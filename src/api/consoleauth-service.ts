@@ -5,9 +5,8 @@ import { ConsoleAuthServiceService } from "../../proto/gen/spicegate/consoleauth
 import type { ConsoleAuth } from "../consoleauth/console-auth.js";
 import { consoleFromMessage, messageFromConsole, tokenHashFrom } from "../consoleauth/console-messages.js";
 import { parseUuid } from "../lib/validate.js";
-import { requireVerb } from "../policy/policy.js";
 import { withMalformedMessages } from "../rpc/malformed-message.js";
-import type { UnaryHandlers, UnaryMethod } from "../rpc/unary-handler.js";
+import type { UnaryHandlers } from "../rpc/unary-handler.js";
 
 /** The service's name, for health and reflection. */
 export const CONSOLEAUTH_SERVICE = "spicegate.consoleauth.v1.ConsoleAuthService";
@@ -15,34 +14,20 @@ export const CONSOLEAUTH_SERVICE = "spicegate.consoleauth.v1.ConsoleAuthService"
 /** Adds spicegate.consoleauth.v1.ConsoleAuthService to a server: decode, call the store, encode. */
 export function addConsoleAuthService(server: Server, handlers: UnaryHandlers, consoleAuth: ConsoleAuth): void {
   const implementation: ConsoleAuthServiceServer = {
-    authorizeConsole: handlers.handle(
-      "AuthorizeConsole",
-      allowed(async ({ tokenHash, console }) => {
-        await consoleAuth.authorize(tokenHashFrom(tokenHash), consoleFromMessage(console));
-        return {};
-      }),
-    ),
-    checkToken: handlers.handle(
-      "CheckToken",
-      allowed(async ({ tokenHash, consume }) => {
-        const console = await consoleAuth.check(tokenHashFrom(tokenHash), { consume });
-        return { console: console && messageFromConsole(console) };
-      }),
-    ),
+    authorizeConsole: handlers.handle(ConsoleAuthServiceService.authorizeConsole, async ({ tokenHash, console }) => {
+      await consoleAuth.authorize(tokenHashFrom(tokenHash), consoleFromMessage(console));
+      return {};
+    }),
+    checkToken: handlers.handle(ConsoleAuthServiceService.checkToken, async ({ tokenHash, consume }) => {
+      const console = await consoleAuth.check(tokenHashFrom(tokenHash), { consume });
+      return { console: console && messageFromConsole(console) };
+    }),
     deleteTokensForInstance: handlers.handle(
-      "DeleteTokensForInstance",
-      allowed(async ({ instanceUuid }) => ({
+      ConsoleAuthServiceService.deleteTokensForInstance,
+      async ({ instanceUuid }) => ({
         deleted: await consoleAuth.deleteForInstance(parseUuid(instanceUuid, "instance_uuid")),
-      })),
+      }),
     ),
   };
   server.addService(withMalformedMessages(ConsoleAuthServiceService), implementation);
-}
-
-/** The same for callers who may; the others learn nothing of what they tried. */
-function allowed<Request, Response>(method: UnaryMethod<Request, Response>): UnaryMethod<Request, Response> {
-  return async (request, context) => {
-    requireVerb(context.caller, "consoleauth:use");
-    return method(request, context);
-  };
 }

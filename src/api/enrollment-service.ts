@@ -14,19 +14,13 @@ export function addEnrollmentService(
   hosts: Pick<EnrollHosts, "enroll" | "renew">,
 ): void {
   const implementation: EnrollmentServiceServer = {
-    enroll: handlers.handle(
-      "Enroll",
-      async (request, context) => {
-        const issued = await hosts.enroll(request, context);
-        return { host: issued.host, certificate: messageFrom(issued) };
-      },
-      "anybody",
-    ),
-    renew: handlers.handle(
-      "Renew",
-      async (request, context) => ({ certificate: messageFrom(await hosts.renew(request, context)) }),
-      "anybody",
-    ),
+    enroll: handlers.handle(EnrollmentServiceService.enroll, async (request, context) => {
+      const issued = await hosts.enroll(request, context);
+      return { host: issued.host, certificate: messageFrom(issued) };
+    }),
+    renew: handlers.handle(EnrollmentServiceService.renew, async (request, context) => ({
+      certificate: messageFrom(await hosts.renew(request, context)),
+    })),
   };
   server.addService(withMalformedMessages(EnrollmentServiceService), implementation);
 }

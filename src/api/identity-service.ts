@@ -27,27 +27,29 @@ export interface IdentityServiceOptions {
 /** Adds spicegate.identity.v1.IdentityService to a server: decode, call one use case, encode. */
 export function addIdentityService(server: Server, { handlers, users, hosts }: IdentityServiceOptions): void {
   const implementation: IdentityServiceServer = {
-    getCaller: handlers.handle("GetCaller", (_request, context) => {
+    getCaller: handlers.handle(IdentityServiceService.getCaller, (_request, context) => {
       const { subject, project, roles, expiresAt } = users.getCaller(context);
       return Promise.resolve({ subject, projectId: project, roles: [...roles], expiresAt });
     }),
-    createUserToken: handlers.handle("CreateUserToken", async (request, context) => {
+    createUserToken: handlers.handle(IdentityServiceService.createUserToken, async (request, context) => {
       const { token, userToken } = await users.createUserToken(request, context);
       return { token, userToken: messageFromUserToken(userToken) };
     }),
-    listUserTokens: handlers.handle("ListUserTokens", async (request, context) => {
-      const { items, nextPageToken } = await users.listUserTokens(request.subject, pageFrom(request), context);
+    listUserTokens: handlers.handle(IdentityServiceService.listUserTokens, async (request) => {
+      const { items, nextPageToken } = await users.listUserTokens(request.subject, pageFrom(request));
       return { userTokens: items.map(messageFromUserToken), nextPageToken };
     }),
-    revokeUserTokens: handlers.handle("RevokeUserTokens", async (request, context) => ({
+    revokeUserTokens: handlers.handle(IdentityServiceService.revokeUserTokens, async (request, context) => ({
       revokedCount: await users.revokeUserTokens(targetFrom(request), context),
     })),
-    createJoinToken: handlers.handle("CreateJoinToken", (request, context) => hosts.createJoinToken(request, context)),
-    listHostIdentities: handlers.handle("ListHostIdentities", async (request, context) => {
-      const { items, nextPageToken } = await hosts.listHostIdentities(pageFrom(request), context);
+    createJoinToken: handlers.handle(IdentityServiceService.createJoinToken, (request, context) =>
+      hosts.createJoinToken(request, context),
+    ),
+    listHostIdentities: handlers.handle(IdentityServiceService.listHostIdentities, async (request) => {
+      const { items, nextPageToken } = await hosts.listHostIdentities(pageFrom(request));
       return { hostIdentities: items.map(messageFromHostIdentity), nextPageToken };
     }),
-    revokeHost: handlers.handle("RevokeHost", async (request, context) => ({
+    revokeHost: handlers.handle(IdentityServiceService.revokeHost, async (request, context) => ({
       hostIdentity: messageFromHostIdentity(await hosts.revokeHost(request, context)),
     })),
   };

@@ -33,27 +33,29 @@ export interface InventoryServiceOptions {
 /** Adds spicegate.inventory.v1.InventoryService to a server: decode, call one use case, encode. */
 export function addInventoryService(server: Server, { handlers, streams, inventory }: InventoryServiceOptions): void {
   const implementation: InventoryServiceServer = {
-    listInstances: handlers.handle("ListInstances", async (request, context) => {
+    listInstances: handlers.handle(InventoryServiceService.listInstances, async (request, context) => {
       const page = await inventory.listInstances(filtersFrom(request), pageFrom(request), context);
       return { instances: page.items.map(messageFromInstance), nextPageToken: page.nextPageToken };
     }),
-    getInstance: handlers.handle("GetInstance", async ({ instanceUuid }, context) => {
+    getInstance: handlers.handle(InventoryServiceService.getInstance, async ({ instanceUuid }, context) => {
       const { instance, faults } = await inventory.getInstance(parseUuid(instanceUuid, "instance_uuid"), context);
       return { instance: messageFromInstance(instance), faults: faults.map(messageFromFault) };
     }),
-    watchInstances: streams.handle("WatchInstances", (request, context) => watch(inventory, request, context)),
-    registerInstance: handlers.handle("RegisterInstance", async ({ instance }, context) => ({
-      instance: messageFromInstance(await inventory.registerInstance(registrationFrom(instance), context)),
+    watchInstances: streams.handle(InventoryServiceService.watchInstances, (request, context) =>
+      watch(inventory, request, context),
+    ),
+    registerInstance: handlers.handle(InventoryServiceService.registerInstance, async ({ instance }) => ({
+      instance: messageFromInstance(await inventory.registerInstance(registrationFrom(instance))),
     })),
-    updateInstance: handlers.handle("UpdateInstance", async (request, context) => {
+    updateInstance: handlers.handle(InventoryServiceService.updateInstance, async (request) => {
       const { uuid, changes } = changesFrom(request);
-      return { instance: messageFromInstance(await inventory.updateInstance(uuid, changes, context)) };
+      return { instance: messageFromInstance(await inventory.updateInstance(uuid, changes)) };
     }),
-    deleteInstance: handlers.handle("DeleteInstance", async ({ instanceUuid }, context) => ({
+    deleteInstance: handlers.handle(InventoryServiceService.deleteInstance, async ({ instanceUuid }, context) => ({
       revokedTokens: await inventory.deleteInstance(parseUuid(instanceUuid, "instance_uuid"), context),
     })),
-    listHosts: handlers.handle("ListHosts", async (request, context) => {
-      const page = await inventory.listHosts(pageFrom(request), context);
+    listHosts: handlers.handle(InventoryServiceService.listHosts, async (request) => {
+      const page = await inventory.listHosts(pageFrom(request));
       return { hosts: page.items.map(messageFromHost), nextPageToken: page.nextPageToken };
     }),
   };

@@ -75,6 +75,7 @@ export function messageFromSession(session: Session, channels: readonly Channel[
     endedBy: session.endedBy,
     channels: channels.map(messageFromChannel),
     openChannels: session.openChannels,
+    viewOnly: session.viewOnly,
   };
 }
 

@@ -28,15 +28,17 @@ export interface SessionServiceOptions {
 /** Adds spicegate.session.v1.SessionService to a server: decode, call one use case, encode. */
 export function addSessionService(server: Server, { handlers, streams, sessions }: SessionServiceOptions): void {
   const implementation: SessionServiceServer = {
-    listSessions: handlers.handle("ListSessions", async (request, context) => {
+    listSessions: handlers.handle(SessionServiceService.listSessions, async (request, context) => {
       const page = await sessions.list(sessionFiltersFrom(request), pageFrom(request), context);
       return { sessions: page.items.map((session) => messageFromSession(session)), nextPageToken: page.nextPageToken };
     }),
-    getSession: handlers.handle("GetSession", async ({ sessionId }, context) => ({
+    getSession: handlers.handle(SessionServiceService.getSession, async ({ sessionId }, context) => ({
       session: messageFromSessionWithChannels(await sessions.get(sessionIdFrom(sessionId), context)),
     })),
-    watchSessions: streams.handle("WatchSessions", (request, context) => watch(sessions, request, context)),
-    terminateSession: handlers.handle("TerminateSession", async ({ sessionId }, context) => ({
+    watchSessions: streams.handle(SessionServiceService.watchSessions, (request, context) =>
+      watch(sessions, request, context),
+    ),
+    terminateSession: handlers.handle(SessionServiceService.terminateSession, async ({ sessionId }, context) => ({
       session: messageFromSessionWithChannels(await sessions.terminate(sessionIdFrom(sessionId), context)),
     })),
   };

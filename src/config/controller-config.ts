@@ -12,6 +12,7 @@ import type { KeystoneSettings } from "./keystone-settings.js";
 import { keystoneProblems, keystoneShape, readKeystoneSettings } from "./keystone-settings.js";
 import type { ConfigSource } from "./load-config.js";
 import { ConfigError, loadConfig } from "./load-config.js";
+import { readPolicy, ROLES } from "./policy-table.js";
 import { readAuthorities, readSecret } from "./setting-files.js";
 import {
   areCiphers,
@@ -356,10 +357,10 @@ export const controllerSchema = z.strictObject({
             .default("")
             .describe("The project whose instances the caller sees; an admin sees every project's."),
           roles: z
-            .array(z.enum(["admin", "member", "reader", "auditor", "service"]))
+            .array(z.enum(ROLES))
             .min(1)
             .default(["admin"])
-            .describe("The caller's roles: admin, member, reader, auditor, service."),
+            .describe(`The caller's roles: ${ROLES.join(", ")}.`),
         })
         .prefault({}),
       ...keystoneShape,
@@ -404,6 +405,17 @@ export const controllerSchema = z.strictObject({
       error: "needs enrollment.ca_cert",
     })
     .prefault({}),
+  policy: z
+    .strictObject({
+      file: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "YAML file that says which roles have which verbs, read again when it changes; what it leaves out nobody may do; unset = the table of policy.sample.yaml.",
+        ),
+    })
+    .prefault({}),
   inventory: z
     .strictObject({
       trust_domain_metadata: z
@@ -442,7 +454,9 @@ export function loadControllerConfig(source: ConfigSource): ControllerConfig {
   const config = loadConfig(controllerSchema, source);
   const { agents, consoleauth, database, identity, inventory, spice } = config;
   const { ca_file: caFile, ...displays } = config.displays;
+  // These files are read again at the start and after; here an operator is told in time.
   requireTlsFiles(config);
+  readPolicy(config.policy.file);
   const authority = authorityFiles(config.enrollment);
   if (authority) requireAuthorityFiles(authority);
   return {
@@ -471,7 +485,6 @@ function usualBaseUrl({ proxy, console }: Pick<Settings, "proxy" | "console">): 
   return `${scheme}://127.0.0.1:6082/${page}`;
 }
 
-/** They are read again at the start and after; here an operator is told in time. */
 function requireTlsFiles({ api, agents, gateway, proxy, telemetry }: Settings): void {
   const sections = Object.entries({ api, agents, gateway, proxy, telemetry });
   const problems = sections.flatMap(([section, settings]) => tlsFileProblems(section, settings));

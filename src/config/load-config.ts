@@ -198,7 +198,8 @@ function sections(name: string): string[] {
   return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join("."));
 }
 
-function suggest(name: string, known: readonly string[]): string {
+/** "; did you mean …?" for what is near one of the known names; else nothing. */
+export function suggest(name: string, known: readonly string[]): string {
   const ranked = known.map((candidate) => ({ candidate, far: distance(name, candidate) }));
   ranked.sort((a, b) => a.far - b.far);
   const best = ranked[0];

@@ -13,6 +13,7 @@ import { MAX_REQUEST_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import { ServiceError } from "../lib/service-error.js";
 import { seesEveryProject } from "../policy/policy.js";
+import type { Policy } from "../policy/policy.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import type { Authorization, ConsoleAuthorizer } from "../tokens/console-authorizer.js";
 import { BUSY_TASK_STATES } from "../tokens/console-authorizer.js";
@@ -22,10 +23,13 @@ import { actorFrom, auditLineFrom } from "./audit-actor.js";
 import type { ConsoleType } from "./console-type.js";
 import { parseConsoleType, requireSpice } from "./console-type.js";
 import type { InstanceAccess } from "./instance-access.js";
+import type { VerbGate } from "./verb-gate.js";
 
 /** What GetSpiceConsole needs. */
 export interface GetSpiceConsoleOptions {
   readonly access: InstanceAccess;
+  readonly policy: Pick<Policy, "opensViewOnly">;
+  readonly gate: Pick<VerbGate, "deny">;
   readonly agents: AgentRouter;
   readonly displays: Pick<Displays, "requireReachable">;
   readonly tokens: Pick<ConsoleAuthorizer, "authorize" | "withdraw">;
@@ -43,6 +47,8 @@ export interface IssuedConsole {
   readonly url: string;
   readonly consoleType: ConsoleType;
   readonly expiresAt: Date;
+  /** Whether it can only be looked at. */
+  readonly viewOnly: boolean;
 }
 
 /** What is asked for. */
@@ -59,6 +65,11 @@ interface Placed {
   readonly consoleType: ConsoleType;
 }
 
+/** A console that is about to be issued. */
+interface Wanted extends Placed {
+  readonly viewOnly: boolean;
+}
+
 /** Issues console URLs. */
 export class GetSpiceConsole {
   readonly #options: GetSpiceConsoleOptions;
@@ -68,21 +79,29 @@ export class GetSpiceConsole {
   }
 
   /**
-   * Checks the caller and the instance, asks the instance's host for its display, stores the authorization and returns
+   * Checks what the caller sees and the instance, asks the instance's host for its display, stores the authorization and returns
    * the URL. Each call issues another token.
    */
   async execute(request: ConsoleRequest, context: RequestContext): Promise<IssuedConsole> {
-    const { access, urls } = this.#options;
-    const { instanceUuid, consoleType } = request;
-    await access.requireVerb({ verb: "console:open", instanceUuid, consoleType }, context);
-    const placed = await this.#place(request, context);
-    const endpoint = await this.#askHost(placed, context);
-    this.#requireReachable(placed, endpoint);
-    const { token, expiresAt } = await this.#authorize(placed, endpoint, context);
-    const line = { ...auditLineFrom(context), instance: placed.instance.uuid };
+    const { urls, policy } = this.#options;
+    const { instance, host, consoleType } = await this.#place(request, context);
+    const viewOnly = policy.opensViewOnly(context.caller);
+    const wanted = { instance, host, consoleType, viewOnly };
+    await this.#requireOurViewer(wanted, context);
+    const endpoint = await this.#askHost(wanted, context);
+    this.#requireReachable(wanted, endpoint);
+    const { token, expiresAt } = await this.#authorize(wanted, endpoint, context);
+    const line = { ...auditLineFrom(context), instance: instance.uuid };
     // The row is written; the caller need not wait for its line in the log.
     setImmediate(() => logAudit(this.#options.log, "issued", line));
-    return { url: accessUrl(urls[placed.consoleType], token), consoleType: placed.consoleType, expiresAt };
+    return { url: accessUrl(urls[consoleType], token), consoleType, expiresAt, viewOnly };
+  }
+
+  /** A native proxy hands on whatever its viewer does. */
+  async #requireOurViewer({ instance, consoleType, viewOnly }: Wanted, context: RequestContext): Promise<void> {
+    if (!viewOnly || consoleType === "spice-html5") return;
+    const message = `a reader may only look, which is not to be had as ${consoleType}; ask for spice-html5`;
+    await this.#options.gate.deny(message, context, { instanceUuid: instance.uuid, consoleType });
   }
 
   /** What memory says against a console is asked of Postgres, which may have heard that it is over. */
@@ -127,25 +146,36 @@ export class GetSpiceConsole {
     return error;
   }
 
-  /** A caller that goes away meanwhile leaves no token behind; what the legacy store then has of it nobody can name. */
-  async #authorize(placed: Placed, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
+  /**
+   * A caller that goes away meanwhile leaves no token behind; what the legacy store then has of it nobody can name. That
+   * store is for other proxies too, which would let a reader type.
+   */
+  async #authorize(wanted: Wanted, endpoint: SpiceEndpoint, context: RequestContext): Promise<Authorization> {
     const { tokens, legacy, urls, ttlSeconds } = this.#options;
     const actor = actorFrom(context);
     const target = {
-      instanceUuid: placed.instance.uuid,
-      consoleType: placed.consoleType,
+      instanceUuid: wanted.instance.uuid,
+      consoleType: wanted.consoleType,
       host: endpoint.host,
       port: endpoint.port || undefined,
       tlsPort: endpoint.tlsPort || undefined,
       internalAccessPath: endpoint.internalAccessPath || undefined,
-      accessUrlBase: urls[placed.consoleType].baseUrl,
+      accessUrlBase: urls[wanted.consoleType].baseUrl,
     };
-    const ownedBy = seesEveryProject(context.caller) ? undefined : placed.instance.projectId;
-    const authorization = await tokens.authorize({ ...target, agentHost: placed.host, ownedBy, ttlSeconds, actor });
+    const { viewOnly } = wanted;
+    const ownedBy = seesEveryProject(context.caller) ? undefined : wanted.instance.projectId;
+    const authorization = await tokens.authorize({
+      ...target,
+      agentHost: wanted.host,
+      ownedBy,
+      viewOnly,
+      ttlSeconds,
+      actor,
+    });
     const { token, tokenHash, expiresAt } = authorization;
     const { signal } = context;
     const whose = { createdBy: actor.subject, expiresAt };
-    if (!signal.aborted) await legacy.issued(tokenHash, { ...target, ...whose });
+    if (!signal.aborted && !viewOnly) await legacy.issued(tokenHash, { ...target, ...whose });
     if (!signal.aborted) return authorization;
     await tokens.withdraw(token, actor);
     throw abortError(signal);

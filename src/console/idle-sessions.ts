@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Database } from "../db/pool.js";
 import type { Clock } from "../lib/clock.js";
-import { pause } from "../lib/deadline.js";
+import { IntervalLoop } from "../lib/interval-loop.js";
 import { SESSION_SYNC_MS } from "../lib/limits.js";
 import type { Part } from "../lib/lifecycle.js";
 import type { Log } from "../lib/log.js";
@@ -23,31 +23,26 @@ export interface IdleSessionsOptions {
  */
 export class IdleSessions implements Part {
   readonly #options: IdleSessionsOptions;
-  readonly #stopping = new AbortController();
-  #loop: Promise<void> | undefined;
+  readonly #loop: IntervalLoop;
 
   constructor(options: IdleSessionsOptions) {
     this.#options = options;
+    this.#loop = new IntervalLoop({ ms: SESSION_SYNC_MS, run: () => this.#look(), clock: options.clock });
   }
 
   /** Begins to look. */
   start(): void {
-    this.#loop ??= this.#run();
+    this.#loop.start();
   }
 
   /** Waits for the look that is under way. Twice is harmless. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
-  }
-
-  async #run(): Promise<void> {
-    const { database, clock } = this.#options;
-    while (await pause(SESSION_SYNC_MS, this.#stopping.signal, clock)) if (database.isReady()) await this.#look();
+    await this.#loop.stop();
   }
 
   async #look(): Promise<void> {
-    const { endings, metrics, log } = this.#options;
+    const { endings, database, metrics, log } = this.#options;
+    if (!database.isReady()) return;
     try {
       metrics.limitsReached.inc({ limit: "idle_time" }, await endings.endIdle());
     } catch (error) {

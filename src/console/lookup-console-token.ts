@@ -6,11 +6,9 @@ import type { RequestContext } from "../rpc/request-context.js";
 import type { ConsoleTarget, ConsoleTokenStore } from "../tokens/console-token-store.js";
 import { hashToken } from "../tokens/token.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
-import type { InstanceAccess } from "./instance-access.js";
 
 /** What looking up needs. */
 export interface LookupConsoleTokenOptions {
-  readonly access: InstanceAccess;
   readonly tokens: Pick<ConsoleTokenStore, "lookup">;
   readonly legacy: Pick<LegacyTokens, "bringIn">;
   readonly log: Log;
@@ -26,8 +24,7 @@ export class LookupConsoleToken {
 
   /** The endpoint behind an unexpired token that can still be used, which is not consumed. Otherwise TOKEN_NOT_FOUND. */
   async execute(token: string, context: RequestContext): Promise<ConsoleTarget> {
-    const { access, tokens, legacy, log } = this.#options;
-    await access.requireVerb({ verb: "console:lookup" }, context);
+    const { tokens, legacy, log } = this.#options;
     const tokenHash = hashToken(token);
     await legacy.bringIn(tokenHash, { consume: false });
     const target = await tokens.lookup(tokenHash, actorFrom(context));

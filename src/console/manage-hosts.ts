@@ -17,11 +17,9 @@ import { ServiceError } from "../lib/service-error.js";
 import { invalid, parseText } from "../lib/validate.js";
 import type { RequestContext } from "../rpc/request-context.js";
 import { actorFrom, auditLineFrom } from "./audit-actor.js";
-import type { InstanceAccess } from "./instance-access.js";
 
 /** What the use cases need. */
 export interface ManageHostsOptions {
-  readonly access: Pick<InstanceAccess, "requireVerb">;
   readonly joinTokens: Pick<JoinTokenStore, "create">;
   readonly certificates: Pick<HostCertificateStore, "list" | "revoke">;
   /** Undefined where enrolment is off. */
@@ -55,8 +53,7 @@ export class ManageHosts {
 
   /** Makes a token with which the host's agent gets a certificate, once. ENROLLMENT_DISABLED without an authority. */
   async createJoinToken(wish: JoinTokenWish, context: RequestContext): Promise<IssuedJoinToken> {
-    const { access, joinTokens, log } = this.#options;
-    await access.requireVerb({ verb: "host:write" }, context);
+    const { joinTokens, log } = this.#options;
     const authority = requireAuthority(this.#options.authority);
     const host = parseHost(wish.host);
     const ttlSeconds = parseTtl(wish.ttlSeconds);
@@ -67,9 +64,8 @@ export class ManageHosts {
   }
 
   /** A page of the hosts that have a certificate or are revoked, by name. */
-  async listHostIdentities(page: PageRequest, context: RequestContext): Promise<Page<HostIdentity>> {
-    const { access, certificates } = this.#options;
-    await access.requireVerb({ verb: "host:read" }, context);
+  async listHostIdentities(page: PageRequest): Promise<Page<HostIdentity>> {
+    const { certificates } = this.#options;
     return certificates.list(page);
   }
 
@@ -78,8 +74,7 @@ export class ManageHosts {
    * HOST_NOT_FOUND for one that never connected nor got a token.
    */
   async revokeHost({ host }: Pick<JoinTokenWish, "host">, context: RequestContext): Promise<HostIdentity> {
-    const { access, certificates, log } = this.#options;
-    await access.requireVerb({ verb: "host:write" }, context);
+    const { certificates, log } = this.#options;
     const name = parseText(host, { field: "host", most: MAX_HOST_LENGTH, required: true });
     const identity = await certificates.revoke(name, actorFrom(context));
     if (!identity) throw new ServiceError("HOST_NOT_FOUND", `no host ${name} has ever connected or been given a token`);

@@ -40,8 +40,7 @@ export class ManageInventory {
    * that the caller does not see.
    */
   async listInstances(filters: InstanceFilters, page: PageRequest, context: RequestContext): Promise<Page<Instance>> {
-    const { access, instances } = this.#options;
-    await access.requireVerb({ verb: "instance:read" }, context);
+    const { instances } = this.#options;
     if (filters.after !== undefined) await this.#requireMarker(filters.after, context);
     const { caller } = context;
     if (seesEveryProject(caller)) return instances.list(filters, page);
@@ -53,7 +52,6 @@ export class ManageInventory {
   /** The instances that the caller sees, and what happens to them, until the caller goes away. */
   async *watchInstances(filters: WatchFilters, context: RequestContext): AsyncGenerator<InstanceStep, void> {
     const { access, instances } = this.#options;
-    await access.requireVerb({ verb: "instance:read" }, context);
     access.requireDatabase();
     const { caller, signal } = context;
     const sees: InstanceView = (instance) => seesProject(caller, instance.projectId) && fits(instance, filters);
@@ -75,24 +73,21 @@ export class ManageInventory {
     context: RequestContext,
   ): Promise<{ instance: Instance; faults: readonly RecordedFault[] }> {
     const { access, instances } = this.#options;
-    await access.requireVerb({ verb: "instance:read", instanceUuid: uuid }, context);
     const instance = await access.require(uuid, context);
     return { instance, faults: isAdmin(context.caller) ? await instances.faults(uuid) : [] };
   }
 
   /** Creates or replaces the orchestrator's half; revives a deleted instance. */
-  async registerInstance(registration: InstanceRegistration, context: RequestContext): Promise<Instance> {
-    const { access, instances, legacy } = this.#options;
-    await access.requireVerb({ verb: "instance:write", instanceUuid: registration.uuid }, context);
+  async registerInstance(registration: InstanceRegistration): Promise<Instance> {
+    const { instances, legacy } = this.#options;
     const instance = await instances.register(registration);
     if (startsMigration(registration)) await legacy.forget(registration.uuid);
     return instance;
   }
 
   /** Changes the named fields. */
-  async updateInstance(uuid: string, changes: InstanceChanges, context: RequestContext): Promise<Instance> {
-    const { access, instances, legacy } = this.#options;
-    await access.requireVerb({ verb: "instance:write", instanceUuid: uuid }, context);
+  async updateInstance(uuid: string, changes: InstanceChanges): Promise<Instance> {
+    const { instances, legacy } = this.#options;
     const instance = await instances.update(uuid, changes);
     if (startsMigration(changes)) await legacy.forget(uuid);
     return instance;
@@ -100,18 +95,15 @@ export class ManageInventory {
 
   /** Deletes the instance and its tokens; says how many tokens. */
   async deleteInstance(uuid: string, context: RequestContext): Promise<number> {
-    const { access, instances, legacy } = this.#options;
-    await access.requireVerb({ verb: "instance:write", instanceUuid: uuid }, context);
+    const { instances, legacy } = this.#options;
     const tokens = await instances.delete(uuid, actorFrom(context));
     await legacy.forget(uuid);
     return tokens;
   }
 
   /** A page of the hosts. */
-  async listHosts(page: PageRequest, context: RequestContext): Promise<Page<Host>> {
-    const { access, instances } = this.#options;
-    await access.requireVerb({ verb: "host:read" }, context);
-    return instances.listHosts(page);
+  listHosts(page: PageRequest): Promise<Page<Host>> {
+    return this.#options.instances.listHosts(page);
   }
 }
 

@@ -34,6 +34,9 @@ export interface OpenViewerChannelOptions {
   readonly askedAt: number;
 }
 
+/** Whoever may only look may also listen. What a viewer sends over the main channel the proxy sifts. */
+const TYPES_TO_LOOK_AT: ReadonlySet<string> = new Set(["main", "display", "cursor", "playback"]);
+
 /** A viewer's channel from the moment it was let in. */
 export class OpenViewerChannel implements ViewerChannel {
   readonly #options: OpenViewerChannelOptions;
@@ -127,6 +130,10 @@ export class OpenViewerChannel implements ViewerChannel {
   /** Only for a type that is on does anything reach the display. */
   #requireType(type: number): void {
     const name = channelTypeName(type);
+    if (this.session.viewOnly && !TYPES_TO_LOOK_AT.has(name)) {
+      const message = `channels of type ${name} are closed in a console that can only be looked at`;
+      throw new ServiceError("CHANNEL_TYPE_REFUSED", message, { metadata: { channel_type: name } });
+    }
     if (this.#options.channelTypes.has(name)) return;
     const metadata = { limit: "channel_types", channel_type: name };
     throw new ServiceError("CHANNEL_TYPE_REFUSED", `channels of type ${name} are switched off here`, { metadata });

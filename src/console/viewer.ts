@@ -69,7 +69,7 @@ export interface ViewerChannel {
   readonly session: Session;
   onClosing(listener: (closing: Closing) => void): void;
   /**
-   * Takes the viewer's first words and opens the display. Throws CHANNEL_TYPE_REFUSED for a type that is off,
+   * Takes the viewer's first words and opens the display. Throws CHANNEL_TYPE_REFUSED for a type that is off, or not to be looked at,
    * INVALID_ARGUMENT where the session's first channel is not main, what the agent says, and so on; the channel must then
    * be ended with `closed`.
    */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/clock.js";
-import { systemClock } from "../lib/clock.js";
-import { pause } from "../lib/deadline.js";
+import { IntervalLoop } from "../lib/interval-loop.js";
 import type { Part } from "../lib/lifecycle.js";
 import { PURGE_BATCH, PURGE_BATCHES_PER_ROUND, PURGE_INTERVAL_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
@@ -29,24 +28,21 @@ const LOCK = { text: "select pg_try_advisory_xact_lock(7351034) as mine" };
 /** Runs its tasks every few seconds in one of the controllers, whichever comes first; the others skip that batch. */
 export class Sweep implements Part {
   readonly #options: SweepOptions;
-  readonly #clock: Clock;
-  readonly #stopping = new AbortController();
-  #loop: Promise<void> | undefined;
+  readonly #loop: IntervalLoop;
 
   constructor(options: SweepOptions) {
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
+    this.#loop = new IntervalLoop({ ms: PURGE_INTERVAL_MS, run: () => this.#runIfReady(), clock: options.clock });
   }
 
   /** Begins; the first round comes after one interval. */
   start(): void {
-    this.#loop ??= this.#run();
+    this.#loop.start();
   }
 
   /** Waits for the batch that runs. Twice is harmless. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+    await this.#loop.stop();
   }
 
   /** One round of all tasks. A task that fails is logged and does not keep the others from running. */
@@ -60,16 +56,14 @@ export class Sweep implements Part {
     }
   }
 
-  async #run(): Promise<void> {
-    while (await pause(PURGE_INTERVAL_MS, this.#stopping.signal, this.#clock)) {
-      if (this.#options.database.isReady()) await this.round();
-    }
+  async #runIfReady(): Promise<void> {
+    if (this.#options.database.isReady()) await this.round();
   }
 
   async #batches(task: SweepTask): Promise<void> {
     let handled = PURGE_BATCH;
     for (let batch = 0; batch < PURGE_BATCHES_PER_ROUND && handled >= PURGE_BATCH; batch += 1) {
-      if (this.#stopping.signal.aborted) return;
+      if (this.#loop.stopping.aborted) return;
       handled = await this.#options.database.transaction(async (querier) => {
         const [lock] = await querier.query<{ mine: boolean }>(LOCK);
         return lock?.mine ? task.run(querier) : 0;

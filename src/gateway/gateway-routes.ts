@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the gateway answers, address by address.
 import type { RouteHandlerMethod } from "fastify";
+import type { Verb } from "../config/policy-table.js";
 import type { Route } from "../http/routes.js";
 import type { ConsoleAuthTokensOptions } from "./console-auth-tokens.js";
 import { showConsoleAuthToken } from "./console-auth-tokens.js";
@@ -30,20 +31,30 @@ export function gatewayRoutes(options: GatewayRoutesOptions): Route[] {
   ];
 }
 
+/** Each says which verb it takes. */
 function serverRoutes(prefix: string, options: GatewayRoutesOptions): Route[] {
-  const guards = [options.calls.guard];
-  const read = (url: string, handler: RouteHandlerMethod): Route => {
-    return { url: `${prefix}${url}`, guards, methods: { GET: { handler } } };
+  const { calls } = options;
+  const read = (url: string, verb: Verb, handler: RouteHandlerMethod): Route => {
+    return {
+      url: `${prefix}${url}`,
+      guards: [calls.guard],
+      methods: { GET: { handler, guards: [calls.allowing(verb)] } },
+    };
   };
-  const ask = (url: string, handler: RouteHandlerMethod): Route => {
-    return { url: `${prefix}${url}`, guards, methods: { POST: { handler } } };
+  const ask = (url: string, verb: Verb, handler: RouteHandlerMethod): Route => {
+    return {
+      url: `${prefix}${url}`,
+      guards: [calls.guard],
+      methods: { POST: { handler, guards: [calls.allowing(verb)] } },
+    };
   };
   return [
-    read("/servers", listServers(options, serverSummary)),
-    read("/servers/detail", listServers(options, serverDetail)),
-    read("/servers/:server", showServer(options)),
-    ask("/servers/:server/action", runAction(options)),
-    ask("/servers/:server/remote-consoles", createRemoteConsole(options)),
-    read("/os-console-auth-tokens/:token", showConsoleAuthToken(options)),
+    read("/servers", "instance:read", listServers(options, serverSummary)),
+    read("/servers/detail", "instance:read", listServers(options, serverDetail)),
+    read("/servers/:server", "instance:read", showServer(options)),
+    // The only actions that there are ask for a console.
+    ask("/servers/:server/action", "console:open", runAction(options)),
+    ask("/servers/:server/remote-consoles", "console:open", createRemoteConsole(options)),
+    read("/os-console-auth-tokens/:token", "console:lookup", showConsoleAuthToken(options)),
   ];
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The entrance for clients of Nova: its REST API, as far as consoles need it, over the use cases that gRPC has too.
+import type { VerbGate } from "../console/verb-gate.js";
 import { HttpRequests } from "../http/http-requests.js";
 import { HttpServer } from "../http/http-server.js";
 import { TrustedProxies } from "../http/trusted-proxies.js";
@@ -23,6 +24,7 @@ export interface GatewayServerOptions extends Omit<GatewayRoutesOptions, "calls"
   readonly callers: Pick<Callers, "admit">;
   /** The setting identity.keystone_public_url; undefined where there is no Keystone. */
   readonly keystoneUrl: string | undefined;
+  readonly gate: Pick<VerbGate, "require">;
   /** The setting proxy.trusted_proxies. */
   readonly trustedProxies: readonly string[];
   readonly log: Log;
@@ -41,11 +43,11 @@ const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosnif
 
 /** Makes the server for clients of Nova. Stop refuses what is new with DRAINING and lets requests that run finish: it always ends. */
 export function createGatewayServer(options: GatewayServerOptions): HttpServer {
-  const { listen, tls, callers, keystoneUrl, trustedProxies, log, metrics, requestMs, ...useCases } = options;
+  const { listen, tls, callers, keystoneUrl, gate, trustedProxies, log, metrics, requestMs, ...useCases } = options;
   const proxies = new TrustedProxies(trustedProxies);
   const seconds = metrics.gatewaySeconds;
   const requests = new HttpRequests({ proxies, ids: REQUEST_IDS, quietReads: false, log, seconds });
-  const calls = new NovaCalls({ requests, callers, keystoneUrl, draining: () => server.stopping });
+  const calls = new NovaCalls({ requests, callers, keystoneUrl, gate, draining: () => server.stopping });
   const server: HttpServer = new HttpServer({
     name: "gateway",
     listen,

@@ -2,6 +2,9 @@
 // What must hold before a use case is asked, and what it is then told: who calls, in which version, from where.
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from "fastify";
 import type { IncomingMessage } from "node:http";
+import type { Verb } from "../config/policy-table.js";
+import type { VerbGate } from "../console/verb-gate.js";
+import { subjectOf } from "../console/verb-gate.js";
 import { HttpProblem, notFound } from "../http/http-problem.js";
 import type { HttpRequest, HttpRequests } from "../http/http-requests.js";
 import { draining } from "../lib/draining.js";
@@ -27,6 +30,7 @@ export interface NovaCallsOptions {
   readonly callers: Pick<Callers, "admit">;
   /** Where who is not known gets a token; undefined where there is no Keystone. */
   readonly keystoneUrl: string | undefined;
+  readonly gate: Pick<VerbGate, "require">;
   /** Whether this controller is stopping. */
   readonly draining: () => boolean;
 }
@@ -47,6 +51,15 @@ export class NovaCalls {
   readonly guard: onRequestHookHandler = (request, reply, done) => {
     this.#admit(request, reply).then(() => done(), done);
   };
+
+  /** Refuses, after the guard, callers without the verb (403): whatever server is named, and before the body is read. */
+  allowing(verb: Verb): onRequestHookHandler {
+    return (request, _reply, done) => {
+      const { server: instanceUuid } = request.params as { readonly server?: string };
+      const { gate } = this.#options;
+      gate.require(verb, this.of(request).context, subjectOf({ instanceUuid })).then(() => done(), done);
+    };
+  }
 
   /** What is known of a request that the guard has let in. */
   of(request: FastifyRequest): NovaCall {

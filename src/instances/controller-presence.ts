@@ -4,7 +4,7 @@ import type { Notifications } from "../db/notifications.js";
 import type { Database } from "../db/pool.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
-import { pause } from "../lib/deadline.js";
+import { IntervalLoop } from "../lib/interval-loop.js";
 import type { Part } from "../lib/lifecycle.js";
 import {
   CONTROLLER_LEASE_MS,
@@ -77,7 +77,7 @@ const LEAVE = `
 export class ControllerPresence implements Part {
   readonly #options: ControllerPresenceOptions;
   readonly #clock: Clock;
-  readonly #stopping = new AbortController();
+  readonly #loop: IntervalLoop;
   readonly #listeners = new Set<(peers: readonly Peer[]) => void>();
   #unsubscribe: readonly ((() => unknown) | undefined)[] = [];
   #peers: readonly Peer[] = [];
@@ -86,11 +86,12 @@ export class ControllerPresence implements Part {
   #namesakeSaid = false;
   /** Beats follow each other, so that the older of two answers is not the last. */
   #beats: Promise<void> = Promise.resolve();
-  #loop: Promise<void> | undefined;
+  #beatCount = 0;
 
   constructor(options: ControllerPresenceOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#loop = new IntervalLoop({ ms: HEARTBEAT_INTERVAL_MS, run: () => this.#beatIfReady(), clock: this.#clock });
   }
 
   /** Begins to beat, at once wherever Postgres comes back. */
@@ -102,15 +103,14 @@ export class ControllerPresence implements Part {
       notifications?.onHearing(() => void this.#beat(false)),
       notifications?.on(CONTROLLERS_CHANNEL, onOther),
     ];
-    this.#loop = this.#run();
+    this.#loop.start();
   }
 
   /** Takes the controller and its streams out of Postgres, where that is possible. Twice is harmless. */
   async stop(): Promise<void> {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#loop.stopping.aborted) return;
     for (const unsubscribe of this.#unsubscribe) unsubscribe?.();
-    this.#stopping.abort();
-    await this.#loop;
+    await this.#loop.stop();
     await this.#beats;
     await this.#attempt(() => this.#options.database.query({ text: LEAVE, values: [this.#options.controllerId] }));
   }
@@ -126,10 +126,9 @@ export class ControllerPresence implements Part {
     return () => this.#listeners.delete(listener);
   }
 
-  async #run(): Promise<void> {
-    for (let beats = 1; await pause(HEARTBEAT_INTERVAL_MS, this.#stopping.signal, this.#clock); beats += 1) {
-      if (this.#options.database.isReady()) await this.#beat(beats % HEARTBEATS_PER_SYNC === 0);
-    }
+  async #beatIfReady(): Promise<void> {
+    this.#beatCount += 1;
+    if (this.#options.database.isReady()) await this.#beat(this.#beatCount % HEARTBEATS_PER_SYNC === 0);
   }
 
   /** The others need not wait for their next beat. */
@@ -154,7 +153,7 @@ export class ControllerPresence implements Part {
   }
 
   #take(peers: readonly Peer[]): void {
-    if (this.#stopping.signal.aborted || isDeepStrictEqual(peers, this.#peers)) return;
+    if (this.#loop.stopping.aborted || isDeepStrictEqual(peers, this.#peers)) return;
     this.#peers = peers;
     this.#options.log.info({ controllers: peers.map(({ address }) => address) }, "controllers that live");
     for (const listener of this.#listeners) listener(peers);

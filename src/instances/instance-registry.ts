@@ -162,9 +162,12 @@ export class InstanceRegistry implements Part {
     return this.#upkeep.isCurrentFor(uuid) ? this.#memory.find(uuid) : undefined;
   }
 
-  /** An instance from Postgres, for a uuid that `find` does not give. That it is unknown is not remembered. */
-  async findFresh(uuid: string): Promise<Instance | undefined> {
-    const instance = await this.#instances.find(uuid);
+  /**
+   * An instance from Postgres, for a uuid that `find` does not give: one of that project, where one is named; "" names none
+   * of them. That it is unknown is not remembered.
+   */
+  async findFresh(uuid: string, projectId?: string): Promise<Instance | undefined> {
+    const instance = await this.#instances.find(uuid, projectId);
     if (instance) this.#memory.take([instance]);
     return instance?.deleted ? undefined : instance;
   }

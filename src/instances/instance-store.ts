@@ -14,6 +14,10 @@ import type { OwnershipRules } from "./ownership.js";
 import { INSTANCE_COLUMN_LIST, INSTANCE_COLUMNS, instanceFromRow } from "./rows.js";
 import type { InstanceRow } from "./rows.js";
 
+const FIND = `
+  select ${INSTANCE_COLUMN_LIST} from instances
+  where instance_uuid = $1::uuid and ($2::text is null or (project_id = $2::text and $2::text <> ''))`;
+
 const CREATE_REGISTERED = `
   insert into instances (instance_uuid, registered) values ($1::uuid, true)
   on conflict on constraint instances_pkey do nothing`;
@@ -127,9 +131,11 @@ export class InstanceStore {
     });
   }
 
-  /** One instance, tombstones included. */
-  async find(uuid: string): Promise<Instance | undefined> {
-    return (await this.read([uuid]))[0];
+  /** One instance, tombstones included; with a project only one of that project's, and none of "". */
+  async find(uuid: string, projectId?: string): Promise<Instance | undefined> {
+    const query = { name: "instances-find", text: FIND, values: [uuid, projectId ?? null] };
+    const [row] = await this.#database.query<InstanceRow>(query);
+    return row && instanceFromRow(row);
   }
 
   /** Several instances, tombstones included; unknown ones are missing. */

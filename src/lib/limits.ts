@@ -195,10 +195,12 @@ export const VIEWER_BUFFER_BYTES = 256 * 1024;
 /** Waiting in the stream towards a display before its viewer is held back. */
 export const DISPLAY_BUFFER_BYTES = 256 * 1024;
 
+// Files that are read again when they change.
+/** How often they are looked at; what has changed counts at the second look. */
+export const FILES_INTERVAL_MS = 1_000;
+export const FILES_READ_MS = 5_000;
+
 // TLS.
-/** How often certificate and key of a listener are looked at; what has changed counts at the second look. */
-export const TLS_FILES_INTERVAL_MS = 1_000;
-export const TLS_FILES_READ_MS = 5_000;
 export const TLS_HANDSHAKE_MS = 5_000;
 /** After the handshake: how long an agent waits for what a controller says to whoever it lets in. */
 export const FIRST_WORD_MS = 1_000;

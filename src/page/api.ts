@@ -21,6 +21,8 @@ export type SessionStatus =
       /** Milliseconds until the session's time is up, by the server's clock; undefined without a limit. */
       readonly expiresInMs: number | undefined;
       readonly draining: boolean;
+      /** Whether the machine takes no keys and no mouse from here. */
+      readonly viewOnly: boolean;
       /** What the session has left without a key or the mouse, in milliseconds; undefined where that does not end it. */
       readonly idle: IdleTime | undefined;
     }
@@ -59,6 +61,7 @@ export async function sessionStatus(path: string, signal: AbortSignal): Promise<
     powerState: text(record(body["instance"])["power_state"]),
     expiresInMs: expiresIn(text(body["expires_at"]), response.headers.get("date")),
     draining: body["draining"] === true,
+    viewOnly: body["view_only"] === true,
     idle: idleTime(record(body["idle"])),
   };
 }

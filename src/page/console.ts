@@ -30,6 +30,8 @@ export interface ConsoleListener {
 /** Where a console starts: with a token to redeem (undefined where the address has none), or at a session. */
 export type ConsoleStart = { readonly token: string | undefined } | { readonly path: string };
 
+type OpenSession = Extract<SessionStatus, { readonly state: "open" }>;
+
 /** Does what the state machine asks for: redeems, joins, watches, waits, and ends. */
 export class Console {
   readonly #listener: ConsoleListener;
@@ -43,6 +45,7 @@ export class Console {
   /** Whether the session was opened by this page's token just now, so that a missing cookie has one explanation only. */
   #justRedeemed = false;
   #ending = false;
+  #viewOnly = false;
 
   constructor(start: ConsoleStart, listener: ConsoleListener) {
     if ("token" in start) this.#token = start.token;
@@ -81,7 +84,7 @@ export class Console {
 
   /** The person has done something in the machine: the session is not idle. */
   noteInput(): void {
-    this.#watch?.noteInput();
+    if (!this.#viewOnly) this.#watch?.noteInput();
   }
 
   /** Ends the session for good. False where the server could not be told; then it goes on. */
@@ -145,10 +148,12 @@ export class Console {
     return this.#path;
   }
 
-  #connect(path: string, status: SessionStatus): void {
+  #connect(path: string, status: OpenSession): void {
     this.#justRedeemed = false;
+    this.#viewOnly = status.viewOnly;
     this.#listener.onStatus(status);
-    this.#connection = new SpiceConnection(channelUrl(location.origin, path), PICTURE_ID, {
+    const display = { url: channelUrl(location.origin, path), screenId: PICTURE_ID, viewOnly: status.viewOnly };
+    this.#connection = new SpiceConnection(display, {
       onOpen: () => {
         this.#happened({ type: "opened" });
         this.#startWatch(path, status);

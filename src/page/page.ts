@@ -18,12 +18,13 @@ import { Screen } from "./screen.js";
 import type { Stroke } from "./text-keys.js";
 import { Toolbar } from "./toolbar.js";
 import { Typist } from "./typist.js";
-import { wordsOf } from "./words.js";
+import { VIEW_ONLY, wordsOf } from "./words.js";
 
 /** A session with a limit says so in its last minute. */
 const LAST_MS = 60_000;
 const HINT_MS = 8_000;
 const STAY = "Press any key or move the mouse in the machine to stay.";
+const KEYBOARD_HINT = "The machine has your keyboard. Ctrl + Alt + Shift gives it back.";
 const IDLE_ALERT = `This session is about to end because nobody is typing. ${STAY}`;
 
 /** The page. It lives as long as its document. */
@@ -41,6 +42,7 @@ class Page {
   readonly #endDialog: EndDialog;
   readonly #console: Console;
   #hinted = false;
+  #viewOnly = false;
 
   constructor(start: ConsoleStart) {
     const toScreen = (): void => this.#toScreen();
@@ -74,7 +76,7 @@ class Page {
   start(): void {
     this.#screen.start();
     this.#screen.onPointer(() => this.#console.noteInput());
-    this.#screen.view.addEventListener("focus", () => this.#hint());
+    this.#screen.view.addEventListener("focus", () => this.#hint(KEYBOARD_HINT));
     window.addEventListener("pagehide", () => this.#console.suspend());
     window.addEventListener("pageshow", (event) => {
       if (event.persisted) this.#console.resume();
@@ -88,12 +90,17 @@ class Page {
     if (state.name !== "connected") this.#leave();
     this.#panel.show(state);
     this.#toolbar.show(state);
-    this.#screen.view.tabIndex = state.name === "connected" ? 0 : -1;
-    this.#announcer.textContent = announcement(state);
+    this.#screen.takesKeys = state.name === "connected";
+    this.#announcer.textContent = announcement(state, this.#viewOnly);
     if (state.name === "ended" || state.name === "refused") this.#screen.dropPicture();
     const lostFocus = hadFocus || document.activeElement === document.body;
-    if (state.name === "connected") this.#screen.focus();
+    if (state.name === "connected") this.#connected();
     else if (lostFocus && state.name !== "connecting") this.#panel.focus();
+  }
+
+  #connected(): void {
+    if (this.#viewOnly) this.#hint(VIEW_ONLY.hint);
+    else this.#screen.focus();
   }
 
   /** Nothing that needs a connection stays open without one. */
@@ -110,6 +117,9 @@ class Page {
     if (status.state !== "open") return;
     this.#toolbar.machineName = status.name;
     this.#toolbar.powerState = status.powerState;
+    this.#viewOnly = status.viewOnly;
+    this.#toolbar.viewOnly = status.viewOnly;
+    this.#screen.viewOnly = status.viewOnly;
     this.#screen.view.ariaLabel = `Screen of ${status.name}`;
     if (status.draining) {
       this.#notices.show("draining", {
@@ -125,18 +135,17 @@ class Page {
 
   /** The words stay the same and are announced once; the seconds are for the eye. */
   #showIdleTimeLeft(ms: number | undefined): void {
-    const alert = ms === undefined ? "" : IDLE_ALERT;
+    const alert = ms === undefined ? "" : this.#viewOnly ? VIEW_ONLY.idle : IDLE_ALERT;
     if (this.#alert.textContent !== alert) this.#alert.textContent = alert;
     if (ms === undefined) this.#notices.hide("idle");
-    else
-      this.#notices.show("idle", { text: `Nobody is typing: this session ends in ${Math.ceil(ms / 1000)} s. ${STAY}` });
+    else this.#notices.show("idle", { text: idleNotice(Math.ceil(ms / 1000), this.#viewOnly) });
   }
 
-  /** Says once how to get the keyboard back. */
-  #hint(): void {
+  /** Says once who has the keyboard. */
+  #hint(text: string): void {
     if (this.#hinted) return;
     this.#hinted = true;
-    this.#notices.show("keyboard", { text: "The machine has your keyboard. Ctrl + Alt + Shift gives it back." });
+    this.#notices.show("keyboard", { text });
     window.setTimeout(() => this.#notices.hide("keyboard"), HINT_MS);
   }
 
@@ -172,8 +181,14 @@ class Page {
   }
 }
 
-function announcement(state: ConsoleState): string {
+function idleNotice(seconds: number, viewOnly: boolean): string {
+  if (viewOnly) return `${VIEW_ONLY.idleCount} ${seconds} s.`;
+  return `Nobody is typing: this session ends in ${seconds} s. ${STAY}`;
+}
+
+function announcement(state: ConsoleState, viewOnly: boolean): string {
   if (state.name === "connecting") return "Connecting";
+  if (state.name === "connected" && viewOnly) return VIEW_ONLY.connected;
   if (state.name === "connected") return "Connected. Control, Alt and Shift together give the keyboard back.";
   const { title, text } = wordsOf(state.reason);
   return state.name === "reconnecting" ? `${title}. Reconnecting.` : `${title}. ${text}`;

@@ -15,6 +15,7 @@ export class Screen {
   readonly #picture = element(PICTURE_ID, HTMLElement);
   readonly #last = element("last-picture", HTMLCanvasElement);
   #mode: ScaleMode = "fit";
+  #viewOnly = false;
 
   /** Begins to follow the sizes of window and machine. Call once. */
   start(): void {
@@ -46,8 +47,21 @@ export class Screen {
     this.#layOut();
   }
 
-  /** Takes the keyboard. */
+  /** Whether it is a picture and takes no keys. */
+  set viewOnly(viewOnly: boolean) {
+    this.#viewOnly = viewOnly;
+    this.view.role = viewOnly ? "img" : "application";
+    if (viewOnly) this.view.removeAttribute("aria-describedby");
+  }
+
+  /** Whether it can take the keyboard; a person then gets there by Tab too. */
+  set takesKeys(takesKeys: boolean) {
+    this.view.tabIndex = takesKeys && !this.#viewOnly ? 0 : -1;
+  }
+
+  /** Takes the keyboard, where it can. */
   focus(): void {
+    if (this.#viewOnly) return;
     this.view.focus({ preventScroll: true });
   }
 
@@ -96,11 +110,15 @@ export class Screen {
     return { width, height };
   }
 
-  /** The library focuses its canvas whenever the machine changes its resolution; the focus goes back to where it was. */
+  /**
+   * The library focuses its canvas whenever the machine changes its resolution; the focus goes back to where it was. A
+   * picture that is only looked at never has it: keys stay the browser's.
+   */
   #keepFocus(event: FocusEvent): void {
-    if (event.target === this.view) return;
+    if (event.target === this.view && !this.#viewOnly) return;
     const before = event.relatedTarget;
     if (before instanceof HTMLElement) before.focus();
+    else if (this.#viewOnly && event.target instanceof HTMLElement) event.target.blur();
     else this.focus();
   }
 

@@ -2,7 +2,7 @@
 // One connection to a machine's display. The library decodes and paints; this knows when it is open, why it was lost,
 // and how to be rid of all of it.
 import { reasonOfClose } from "./close-reason.js";
-import { type ChannelSocket, watchSockets } from "./library-manners.js";
+import { type ChannelSocket, openOnly, watchSockets } from "./library-manners.js";
 import { wireCode } from "./scan-codes.js";
 import { Constants } from "./spice-html5/enums.js";
 import { type SpiceChannel, type SpiceDisplay, SpiceMainConn } from "./spice-html5/main.js";
@@ -10,8 +10,20 @@ import { SpiceMiniData, SpiceMsgcKeyDown, SpiceMsgcKeyUp } from "./spice-html5/s
 import type { Reason } from "./words.js";
 
 const CONNECT_DEADLINE_MS = 15_000;
-/** Main, display and inputs: a console without one of them is none. Sound and the like may come and go. */
-const ESSENTIAL_TYPES: readonly number[] = [1, 2, 3];
+const MAIN = 1;
+const DISPLAY = 2;
+const INPUTS = 3;
+const CURSOR = 4;
+const PLAYBACK = 5;
+
+/** What to connect to. */
+export interface DisplayTarget {
+  readonly url: string;
+  /** Names the element that gets the picture. */
+  readonly screenId: string;
+  /** Whether the machine is only looked at: then there are no inputs. */
+  readonly viewOnly: boolean;
+}
 
 /** Who is told; each at most once, and neither after stop(). */
 export interface SpiceConnectionListener {
@@ -27,11 +39,17 @@ export class SpiceConnection {
   /** Aborted once it is open, or over. */
   readonly #opening = new AbortController();
   readonly #main: SpiceMainConn;
+  readonly #viewOnly: boolean;
+  /** A console without one of these is none. Sound and the like may come and go. */
+  readonly #essentialTypes: readonly number[];
   #over = false;
 
-  /** Connects at once. `screenId` names the element that gets the picture. */
-  constructor(url: string, screenId: string, listener: SpiceConnectionListener) {
+  /** Connects at once. */
+  constructor({ url, screenId, viewOnly }: DisplayTarget, listener: SpiceConnectionListener) {
     this.#listener = listener;
+    this.#viewOnly = viewOnly;
+    this.#essentialTypes = viewOnly ? [MAIN, DISPLAY] : [MAIN, DISPLAY, INPUTS];
+    openOnly(viewOnly ? [DISPLAY, CURSOR, PLAYBACK] : undefined);
     watchSockets((socket) => {
       this.#watch(socket);
     });
@@ -87,7 +105,7 @@ export class SpiceConnection {
     };
     socket.addEventListener("message", look, { signal: this.#opening.signal });
     socket.addEventListener("close", (event) => {
-      if (isEssential(socket)) this.#lost(reasonOfClose(event.code, event.reason));
+      if (this.#isEssential(socket)) this.#lost(reasonOfClose(event.code, event.reason));
     });
     // The library names the channel only after the socket is made.
     queueMicrotask(() => {
@@ -101,18 +119,19 @@ export class SpiceConnection {
     channel.onerror ??= () => {
       this.#failed(channel);
     };
-    if (channel.type === 2) tolerateLatePictures(channel);
+    if (channel.type === DISPLAY) tolerateLatePictures(channel);
   }
 
   /** Closes are told by the sockets; what is left are servers that do not speak as they should. */
   #failed(channel: SpiceChannel): void {
-    if (channel.state === "error" && ESSENTIAL_TYPES.includes(channel.type)) this.#lost("PROTOCOL");
+    if (channel.state === "error" && this.#essentialTypes.includes(channel.type)) this.#lost("PROTOCOL");
   }
 
   /** Open is what shows the screen and takes keys: the library says so of the main channel alone, which is there first. */
   #look(): void {
     const { display, inputs } = this.#main;
-    if (this.#opening.signal.aborted || display?.state !== "ready" || inputs?.state !== "ready") return;
+    if (this.#opening.signal.aborted || display?.state !== "ready") return;
+    if (!this.#viewOnly && inputs?.state !== "ready") return;
     this.#opening.abort();
     window.clearTimeout(this.#deadline);
     this.#listener.onOpen();
@@ -123,10 +142,10 @@ export class SpiceConnection {
     this.#listener.onLost(reason);
     this.stop();
   }
-}
 
-function isEssential(socket: ChannelSocket): boolean {
-  return socket.parent === undefined || ESSENTIAL_TYPES.includes(socket.parent.type);
+  #isEssential({ parent }: ChannelSocket): boolean {
+    return parent === undefined || this.#essentialTypes.includes(parent.type);
+  }
 }
 
 /** A picture that is decoded before the first video, or after the end, looks into lists that the library has not made. */

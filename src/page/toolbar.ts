@@ -3,6 +3,7 @@ import type { ConsoleState } from "./console-state.js";
 import { element } from "./elements.js";
 import { toggleFullScreen } from "./full-screen.js";
 import type { ScaleMode } from "./scale.js";
+import { VIEW_ONLY } from "./words.js";
 
 /** What the buttons do, besides the menu's own. */
 export interface ToolbarActions {
@@ -28,6 +29,7 @@ export class Toolbar {
   readonly #name = element("machine-name", HTMLElement);
   readonly #state = element("state-text", HTMLElement);
   readonly #power = element("power-badge", HTMLElement);
+  readonly #viewOnly = element("view-only-badge", HTMLElement);
   readonly #scale = element("scale-button", HTMLButtonElement);
   readonly #fullScreen = element("fullscreen-button", HTMLButtonElement);
 
@@ -57,6 +59,14 @@ export class Toolbar {
     const shown = powerState !== undefined && powerState !== "running" && powerState !== "unknown";
     this.#power.hidden = !shown;
     this.#power.textContent = shown ? powerState : "";
+  }
+
+  /** A badge says that the machine takes no keys; what would send some goes. */
+  set viewOnly(viewOnly: boolean) {
+    this.#viewOnly.textContent = VIEW_ONLY.badge;
+    this.#viewOnly.title = VIEW_ONLY.hint;
+    this.#viewOnly.hidden = !viewOnly;
+    for (const control of this.#bar.querySelectorAll<HTMLElement>(".controls > .input")) control.hidden = viewOnly;
   }
 
   /** What a person can do in a state: everything, only leave, or nothing. */

@@ -244,6 +244,15 @@ export function wordsOf(reason: Reason): Words {
   return WORDS[reason];
 }
 
+/** What a person is told who may only look at the machine. */
+export const VIEW_ONLY = {
+  badge: "View only",
+  hint: "You can look at this machine. Keys and mouse do not reach it.",
+  connected: "Connected, view only. Keys and mouse do not reach the machine.",
+  idle: "This session is about to end: nobody can type in it. Request a new console URL to go on looking.",
+  idleCount: "Nobody can type here: this session ends in",
+} as const;
+
 /** The limits that have words of their own, by the names of their settings. */
 const LIMITS: ReadonlyMap<string, Reason> = new Map([
   ["max_per_instance", "INSTANCE_FULL"],

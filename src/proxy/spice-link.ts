@@ -8,6 +8,7 @@
 // From then on its messages have a header too: type u16, size u32 of what follows.
 import { MAX_SPICE_LINK_BYTES } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
+import { ViewOnlyFilter } from "./view-only-filter.js";
 import type { Opening, ViewerProtocol } from "./viewer-protocol.js";
 
 const MAGIC = Buffer.from("REDQ", "latin1");
@@ -16,6 +17,11 @@ const HEADER_BYTES = 16;
 const MESSAGE_BYTES = 18;
 const CAPABILITY_BYTES = 4;
 
+/** Bits of the first word of common capabilities: the client says how it authenticates, and sends short headers. */
+const AUTH_SELECTION = 1 << 0;
+const MINI_HEADER = 1 << 3;
+
+const MAIN_CHANNEL = 1;
 const INPUTS_CHANNEL = 3;
 const MINI_HEADER_BYTES = 6;
 /** Keys and mouse; smaller numbers are common to all channels (acknowledgements, pongs). */
@@ -23,8 +29,15 @@ const FIRST_INPUT_TYPE = 101;
 
 /** What is to know about one connection of a SPICE client. */
 export class SpiceViewer implements ViewerProtocol {
+  readonly #viewOnly: boolean;
   #held: Buffer = Buffer.alloc(0);
   #type: number | undefined;
+  #filter: ViewOnlyFilter | undefined;
+
+  /** Who may only look reaches nothing in the machine over the main channel; the other channels are let in or not. */
+  constructor({ viewOnly }: { readonly viewOnly: boolean }) {
+    this.#viewOnly = viewOnly;
+  }
 
   /** How many bytes wait for the rest of the link message; less than MAX_SPICE_LINK_BYTES. */
   get heldBytes(): number {
@@ -46,14 +59,32 @@ export class SpiceViewer implements ViewerProtocol {
     this.#type = message.readUInt8(4);
     return {
       link: { connectionId: message.readUInt32LE(0), type: this.#type, number: message.readUInt8(5) },
-      bytes: all,
+      bytes: this.#viewOnly && this.#type === MAIN_CHANNEL ? this.#beginFilter(all, message) : all,
     };
+  }
+
+  /** See ViewerProtocol. */
+  pass(message: Buffer): Buffer {
+    return this.#filter ? this.#filter.pass(message) : message;
   }
 
   /** True for a message of the inputs channel that begins with a whole message of keys or mouse, as clients send them. */
   isInput(message: Buffer): boolean {
     if (this.#type !== INPUTS_CHANNEL || message.length < MINI_HEADER_BYTES) return false;
     return message.readUInt16LE(0) >= FIRST_INPUT_TYPE && message.readUInt32LE(2) + MINI_HEADER_BYTES <= message.length;
+  }
+
+  /** The link message passes as it is. Throws for a client whose messages the filter could not tell apart. */
+  #beginFilter(all: Buffer, message: Buffer): Buffer {
+    const offered = message.readUInt32LE(6) === 0 ? 0 : message.readUInt32LE(message.readUInt32LE(14));
+    if ((offered & AUTH_SELECTION) === 0 || (offered & MINI_HEADER) === 0) {
+      throw invalid(
+        "must offer short headers and the choice of authentication where its console is only to be looked at",
+      );
+    }
+    this.#filter = new ViewOnlyFilter();
+    const link = HEADER_BYTES + message.length;
+    return Buffer.concat([all.subarray(0, link), this.#filter.pass(all.subarray(link))]);
   }
 }
 

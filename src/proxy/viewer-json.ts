@@ -11,6 +11,7 @@ export function openedJson(session: Session): object {
     path: `/s/${session.sessionId}/`,
     instance: { uuid: session.instanceUuid, name: session.instanceName },
     console_type: session.consoleType,
+    view_only: session.viewOnly,
     expires_at: expiryOf(session),
   };
 }
@@ -25,6 +26,7 @@ export function statusJson(status: SessionStatus): object {
     state: "open",
     instance: { uuid: session.instanceUuid, name, power_state: powerState },
     expires_at: expiryOf(session),
+    view_only: session.viewOnly,
     draining,
     idle: idle ? { seconds_left: idle.leftS, warned_at: idle.warnedAtS } : null,
   };

@@ -4,7 +4,7 @@ import type { ChannelLink } from "../console/viewer.js";
 /** A viewer has said which channel it wants. */
 export interface Opening {
   readonly link: ChannelLink;
-  /** What it has sent so far, to be handed to the display untouched. */
+  /** What of the bytes so far is to be handed to the display. */
   readonly bytes: Buffer;
 }
 
@@ -18,6 +18,8 @@ export interface ViewerProtocol {
    * any come: where the display speaks first (VNC) that is the answer. Throws INVALID_ARGUMENT for anything else.
    */
   open(bytes: Buffer): Opening | undefined;
+  /** What of a message after the opening is to be handed to the display: usually the message itself. Throws INVALID_ARGUMENT. */
+  pass(message: Buffer): Buffer;
   /** True where a message after the opening is a key or the mouse. */
   isInput(message: Buffer): boolean;
 }

@@ -49,7 +49,7 @@ export interface ViewerSocketOptions {
   /** The connection under it, to see what waits there. */
   readonly socket: Duplex;
   readonly channel: ViewerChannel;
-  /** A new one per connection: `new SpiceViewer()`. */
+  /** A new one per connection: `new SpiceViewer(session)`. */
   readonly protocol: ViewerProtocol;
   readonly log: Log;
   readonly clock?: Clock;
@@ -116,7 +116,15 @@ class ViewerSocket {
     if (this.#state === "cut" || this.#state === "ending") return;
     if (!isBinary) this.#end(TEXT_REFUSED);
     else if (this.#state === "opening") this.#open(message);
-    else this.#toDisplay(message);
+    else this.#pass(message);
+  }
+
+  #pass(message: Buffer): void {
+    try {
+      this.#toDisplay(this.#options.protocol.pass(message));
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #open(bytes: Buffer): void {

@@ -6,6 +6,7 @@ import { logOutcome } from "../lib/log-outcome.js";
 import type { Log } from "../lib/log.js";
 import type { ServiceError } from "../lib/service-error.js";
 import type { ControllerMetrics } from "../telemetry/controller-metrics.js";
+import type { GuardOf } from "./call-guard.js";
 import { NOBODY } from "./caller.js";
 import type { Callers, Credentials } from "./callers.js";
 import { bearerTokenIn } from "./callers.js";
@@ -18,6 +19,7 @@ export const REQUEST_ID_HEADER = "x-request-id";
 /** What a wrapper of methods needs besides the methods. */
 export interface CallOptions {
   readonly callers: Pick<Callers, "admit" | "serveAnybody" | "identify">;
+  readonly guardOf: GuardOf;
   readonly log: Log;
   readonly metrics: Pick<ControllerMetrics, "rpcSeconds">;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { PolicyTable, Verb } from "../config/policy-table.js";
 
-/** What a caller may be: the roles of Nova's policies plus our own for programs and auditors. */
-export const ROLES = ["admin", "member", "reader", "auditor", "service"] as const;
-export type Role = (typeof ROLES)[number];
+/** What a caller may be, the roles of Nova's policies plus our own for programs and auditors. */
+export type Role = PolicyTable[Verb][number];
 
 /** Who asks. Every use case takes one; where it comes from is the entrance's business. */
 export interface Caller {

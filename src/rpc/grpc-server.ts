@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConnectionInjector } from "@grpc/grpc-js";
+import type { ConnectionInjector, ServerOptions, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Server as Listener, Socket } from "node:net";
 import { createServer } from "node:net";
@@ -33,7 +33,24 @@ export interface GrpcServerOptions {
   readonly perAddress?: ConnectionsPerAddress;
   /** Adds the services; called once, before it listens. */
   readonly addServices: (server: Server) => void;
+  /** Throws for a method, by its full name, that has no rule: then there is no server. */
+  readonly requireRule: (path: string) => unknown;
   readonly log: Log;
+}
+
+/** Takes no service with a method of which nobody has said who may call it. */
+class RuledServer extends Server {
+  readonly #requireRule: GrpcServerOptions["requireRule"];
+
+  constructor(options: ServerOptions, requireRule: GrpcServerOptions["requireRule"]) {
+    super(options);
+    this.#requireRule = requireRule;
+  }
+
+  override addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
+    for (const { path } of Object.values(service)) this.#requireRule(path);
+    super.addService(service, implementation);
+  }
 }
 
 /**
@@ -50,7 +67,7 @@ export class GrpcServer implements Part {
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
-    this.#server = new Server({
+    const settings = {
       "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
       "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
@@ -58,7 +75,8 @@ export class GrpcServer implements Part {
       interceptors: [new SilentCalls().interceptor],
       // Statistics of every call for a debugging service that is not offered here.
       "grpc.enable_channelz": 0,
-    });
+    };
+    this.#server = new RuledServer(settings, options.requireRule);
     options.addServices(this.#server);
     this.#connector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
   }

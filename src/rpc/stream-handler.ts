@@ -9,9 +9,11 @@ import { draining } from "../lib/draining.js";
 import type { Part } from "../lib/lifecycle.js";
 import { CALLER_RECHECK_MS, WATCHER_READS_MS } from "../lib/limits.js";
 import { ServiceError } from "../lib/service-error.js";
+import type { CallGuard, NamedMethod } from "./call-guard.js";
+import { ownName } from "./call-guard.js";
 import type { CallOptions } from "./call-report.js";
+import type { Caller } from "./caller.js";
 import { contextOf, credentialsOf, headerOf, reportCall } from "./call-report.js";
-import type { Credentials } from "./callers.js";
 import { MalformedMessage } from "./malformed-message.js";
 import type { RequestContext } from "./request-context.js";
 import { serviceErrorFrom } from "./service-error-from.js";
@@ -19,6 +21,15 @@ import { statusFromError } from "./status-from-error.js";
 
 /** Decodes, calls one use case, encodes each of its steps. It ends when the context's signal aborts. */
 export type StreamMethod<Request, Response> = (request: Request, context: RequestContext) => AsyncIterable<Response>;
+
+/** Throws what keeps the caller out now. */
+type Admit = (signal: AbortSignal) => Promise<void>;
+
+interface Guarded<Request, Response> {
+  readonly name: string;
+  readonly guard: CallGuard;
+  readonly method: StreamMethod<Request, Response>;
+}
 
 /**
  * Wraps methods into grpc-js handlers that share one set of options. Stop ends the streams that run with DRAINING, so
@@ -47,16 +58,17 @@ export class StreamHandlers implements Part {
     await Promise.all(this.#running.values());
   }
 
-  /** A handler for `name`, the RPC's own name in logs and metrics. */
+  /** A handler for a method of a service. Throws where the method has no rule that says who may call it. */
   handle<Request, Response>(
-    name: string,
+    { path }: NamedMethod<Request, Response>,
     method: StreamMethod<Request, Response>,
   ): handleServerStreamingCall<Request, Response> {
+    const guarded = { name: ownName(path), guard: this.#options.guardOf(path), method };
     return (call) => {
       const gone = new AbortController();
       const onCancelled = (): void => gone.abort();
       call.on("cancelled", onCancelled);
-      const running = this.#serve(name, method, call, gone).finally(() => {
+      const running = this.#serve(guarded, call, gone).finally(() => {
         call.off("cancelled", onCancelled);
         this.#running.delete(gone);
       });
@@ -65,8 +77,7 @@ export class StreamHandlers implements Part {
   }
 
   async #serve<Request, Response>(
-    name: string,
-    method: StreamMethod<Request, Response>,
+    guarded: Guarded<Request, Response>,
     call: ServerWritableStream<Request, Response>,
     gone: AbortController,
   ): Promise<void> {
@@ -74,15 +85,22 @@ export class StreamHandlers implements Part {
     let context = contextOf(call, gone.signal);
     const credentials = credentialsOf(call, context);
     call.sendMetadata(headerOf(context));
+    const { guard, method } = guarded;
+    const { callers } = this.#options;
+    const admit = async (caller: Promise<Caller>): Promise<void> => {
+      context = { ...context, caller: await caller };
+      await guard.admit(context, call.request);
+    };
     const serve = async (): Promise<void> => {
       if (this.#draining) throw draining();
-      context = { ...context, caller: await this.#options.callers.admit(credentials, context) };
-      await this.#whileKnown(credentials, gone, () => this.#send(method, call, context));
+      await admit(callers.admit(credentials, context));
+      const again = (signal: AbortSignal): Promise<void> => admit(callers.identify(credentials, signal));
+      await this.#whileAdmitted(again, gone, () => this.#send(method, call, context));
     };
     const error = await serve().then(() => undefined, serviceErrorFrom);
     if (error) call.emit("error", statusFromError(error));
     else call.end();
-    reportCall(this.#options, { name, context, seconds: (performance.now() - startedAt) / 1_000, error });
+    reportCall(this.#options, { name: guarded.name, context, seconds: (performance.now() - startedAt) / 1_000, error });
   }
 
   async #send<Request, Response>(
@@ -97,10 +115,13 @@ export class StreamHandlers implements Part {
     }
   }
 
-  /** A stream may last longer than what its caller has shown: it ends with the reason for which it would not begin any more. */
-  async #whileKnown(credentials: Credentials, gone: AbortController, work: () => Promise<void>): Promise<void> {
+  /**
+   * A stream may last longer than what its caller has shown, or than the policy that let it in: it ends with the reason for
+   * which it would not begin any more.
+   */
+  async #whileAdmitted(admit: Admit, gone: AbortController, work: () => Promise<void>): Promise<void> {
     const over = new AbortController();
-    void this.#recheck(credentials, gone, over.signal);
+    void this.#recheck(admit, gone, over.signal);
     try {
       await work();
     } finally {
@@ -108,10 +129,10 @@ export class StreamHandlers implements Part {
     }
   }
 
-  async #recheck(credentials: Credentials, gone: AbortController, over: AbortSignal): Promise<void> {
+  async #recheck(admit: Admit, gone: AbortController, over: AbortSignal): Promise<void> {
     while (await pause(CALLER_RECHECK_MS, over, this.#clock)) {
       try {
-        await this.#options.callers.identify(credentials, over);
+        await admit(over);
       } catch (error) {
         gone.abort(error);
         return;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every unary call goes through: context, one call of the handler, one exit for errors, one log line, one metric.
+// What every unary call goes through: context, the guard, one call of the handler, one exit for errors, one log line, one metric.
 import type { handleUnaryCall } from "@grpc/grpc-js";
 import { draining } from "../lib/draining.js";
 import type { Part } from "../lib/lifecycle.js";
 import type { ServiceError } from "../lib/service-error.js";
 import { Waiters } from "../lib/waiters.js";
+import type { NamedMethod } from "./call-guard.js";
+import { ownName } from "./call-guard.js";
 import type { CallOptions } from "./call-report.js";
 import { contextOf, credentialsOf, headerOf, reportCall } from "./call-report.js";
 import { MalformedMessage } from "./malformed-message.js";
@@ -14,9 +16,6 @@ import { statusFromError } from "./status-from-error.js";
 
 /** Decodes, calls one use case, encodes. */
 export type UnaryMethod<Request, Response> = (request: Request, context: RequestContext) => Promise<Response>;
-
-/** Whom a method answers: callers that are known, or anybody, where what the request holds proves who sends it. */
-export type Audience = "callers" | "anybody";
 
 /**
  * Wraps methods into grpc-js handlers that share one set of options. Stop refuses new calls with DRAINING and waits for
@@ -43,12 +42,13 @@ export class UnaryHandlers implements Part {
     if (this.#running > 0) await this.#idle.wait();
   }
 
-  /** A handler for `name`, the RPC's own name in logs and metrics. */
+  /** A handler for a method of a service. Throws where the method has no rule that says who may call it. */
   handle<Request, Response>(
-    name: string,
+    { path }: NamedMethod<Request, Response>,
     method: UnaryMethod<Request, Response>,
-    audience: Audience = "callers",
   ): handleUnaryCall<Request, Response> {
+    const name = ownName(path);
+    const guard = this.#options.guardOf(path);
     return (call, callback) => {
       const startedAt = performance.now();
       const gone = new AbortController();
@@ -68,10 +68,11 @@ export class UnaryHandlers implements Part {
         const { callers } = this.#options;
         const answer = async (): Promise<Response> => {
           const request: Request | MalformedMessage = call.request;
+          await guard.admit(context, request);
           if (request instanceof MalformedMessage) throw request.error;
           return method(request, context);
         };
-        if (audience === "anybody") return callers.serveAnybody(context, answer);
+        if (!guard.asksWho) return callers.serveAnybody(context, answer);
         context = { ...context, caller: await callers.admit(credentialsOf(call, context), context) };
         return answer();
       };

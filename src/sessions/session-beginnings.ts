@@ -58,7 +58,7 @@ function beginStatement(usable: string): string {
     select instance_uuid, name, project_id, host from instances
     where instance_uuid = $1::uuid and host = $2::text and deleted_at is null and task_state <> 'deleting' for share
   ), token as materialized (
-    select t.id, t.console_type, t.expires, t.created_by, i.*
+    select t.id, t.console_type, t.expires, t.created_by, t.view_only, i.*
     from console_auth_tokens t join instance i on i.instance_uuid = t.instance_uuid
     where t.token_hash = $3::text and t.console_type = $4::text and ${usable} and t.expires > extract(epoch from now())
     for no key update of t
@@ -72,9 +72,9 @@ function beginStatement(usable: string): string {
     from admission a where t.id = a.id and a.refused_by is null
   ), begun as (
     insert into console_sessions (session_id, proof_hash, token_id, instance_uuid, instance_name, project_id, host,
-      console_type, subject, client_address, request_id, expires_at)
+      console_type, subject, client_address, request_id, view_only, expires_at)
     select $5::text, $6::text, id, instance_uuid, name, project_id, host, console_type, created_by, $8::text, $7::text,
-      least(case when $9::integer > 0 then now() + $9::integer * interval '1 s' end,
+      view_only, least(case when $9::integer > 0 then now() + $9::integer * interval '1 s' end,
         case when $10::boolean then to_timestamp(expires) end)
     from admission where refused_by is null
     returning *

@@ -8,7 +8,7 @@ import { logAudit } from "../audit/audit-line.js";
 import type { Database } from "../db/pool.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
-import { pause } from "../lib/deadline.js";
+import { IntervalLoop } from "../lib/interval-loop.js";
 import type { Part } from "../lib/lifecycle.js";
 import {
   CHANNEL_SETTLES_MS,
@@ -51,13 +51,12 @@ interface LocalSession {
 export class SessionRegistry implements Part {
   readonly #options: SessionRegistryOptions;
   readonly #clock: Clock;
+  readonly #loop: IntervalLoop;
   readonly #sessions = new Map<string, LocalSession>();
   readonly #channels = new Map<bigint, LocalChannel>();
   /** Closed channels of which Postgres does not know yet. */
   readonly #closed = new Map<LocalChannel, ChannelEndReason>();
-  readonly #stopping = new AbortController();
   readonly #idle = new Waiters();
-  #loop: Promise<void> | undefined;
   #writing: Promise<void> | undefined;
   #leaving = false;
   #lastSync: number;
@@ -72,18 +71,18 @@ export class SessionRegistry implements Part {
   constructor(options: SessionRegistryOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#loop = new IntervalLoop({ ms: SESSION_SYNC_MS, run: () => this.sync(), clock: this.#clock });
     this.#lastSync = this.#clock.now();
   }
 
   /** Begins to write what channels carry and to look for sessions that ended elsewhere. */
   start(): void {
-    this.#loop ??= this.#run();
+    this.#loop.start();
   }
 
   /** Writes what waits, where Postgres is there. Twice is harmless. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+    await this.#loop.stop();
     await this.#writeClosed();
     for (const session of this.#sessions.values()) session.cancelExpiry();
   }
@@ -197,10 +196,6 @@ export class SessionRegistry implements Part {
     } catch (error) {
       this.#options.log.debug({ err: error }, "the channels were not written; trying again");
     }
-  }
-
-  async #run(): Promise<void> {
-    while (await pause(SESSION_SYNC_MS, this.#stopping.signal, this.#clock)) await this.sync();
   }
 
   #add(channel: LocalChannel, remainingMs: number | undefined): void {

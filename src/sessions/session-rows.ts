@@ -18,6 +18,7 @@ const SESSION_COLUMNS = {
   endReason: "end_reason",
   endedBy: "ended_by",
   openChannels: "open_channels",
+  viewOnly: "view_only",
 } as const satisfies Record<keyof Session, string>;
 
 /** A row of `console_sessions` as `sessionColumns` selects it. */

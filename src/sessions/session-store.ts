@@ -64,7 +64,8 @@ const READ_PROVEN = `
 
 const READ = `
   select ${sessionColumns("s")}, ${channelsColumn("s", "$2::integer")}
-  from console_sessions s where s.session_id = $1::text`;
+  from console_sessions s
+  where s.session_id = $1::text and ($3::text is null or (s.project_id = $3::text and $3::text <> ''))`;
 
 const BY_ID = `
   select session_id, $6::text as reason from console_sessions
@@ -183,9 +184,9 @@ export class SessionStore {
     return row && { session: sessionFromRow(row), expired: row.expired, idleMs: row.idleMs };
   }
 
-  /** A session with its channels. */
-  async find(sessionId: string): Promise<SessionWithChannels | undefined> {
-    const values = [sessionId, MAX_CHANNELS_SHOWN];
+  /** A session with its channels; with a project only one of that project's, and none of "". */
+  async find(sessionId: string, projectId?: string): Promise<SessionWithChannels | undefined> {
+    const values = [sessionId, MAX_CHANNELS_SHOWN, projectId ?? null];
     const [row] = await this.#database.query<SessionWithChannelsRow>({ name: "sessions-read", text: READ, values });
     return row && sessionWithChannelsFromRow(row);
   }

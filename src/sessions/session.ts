@@ -71,6 +71,8 @@ export interface Session {
   /** Who ended it; empty where nobody did. */
   readonly endedBy: string;
   readonly openChannels: number;
+  /** True where its viewers can only look. */
+  readonly viewOnly: boolean;
 }
 
 /** A channel as it is stored. */

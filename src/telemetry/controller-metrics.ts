@@ -30,6 +30,7 @@ export interface ControllerMetrics {
   readonly instanceWatches: Gauge;
   readonly tlsCertificateExpiry: Gauge<"listener">;
   readonly tlsReloadFailures: Counter<"listener">;
+  readonly policyReloadFailures: Counter;
   readonly consoleauthChecks: Counter<"result">;
   readonly consoleauthWriteFailures: Counter<"operation">;
 }
@@ -37,7 +38,7 @@ export interface ControllerMetrics {
 /** Registers what every program that answers calls counts. Called once per registry. */
 export function createCallMetrics(
   registry: Registry,
-): Pick<ControllerMetrics, "rpcSeconds" | "authenticationFailures" | "keystoneSeconds"> {
+): Pick<ControllerMetrics, "rpcSeconds" | "authenticationFailures" | "keystoneSeconds" | "policyReloadFailures"> {
   const rpcSeconds = new Histogram({
     name: "spicegate_rpc_seconds",
     help: "Time to answer a call of the API, by method and reason (OK = served).",
@@ -58,7 +59,12 @@ export function createCallMetrics(
     buckets: LATENCY_BUCKETS,
     registers: [registry],
   });
-  return { rpcSeconds, authenticationFailures, keystoneSeconds };
+  const policyReloadFailures = new Counter({
+    name: "spicegate_policy_reload_failures_total",
+    help: "New versions of policy.file that were no good, so that the one before stayed in effect.",
+    registers: [registry],
+  });
+  return { rpcSeconds, authenticationFailures, keystoneSeconds, policyReloadFailures };
 }
 
 /** Registers the controller's metrics. Called once per registry. */

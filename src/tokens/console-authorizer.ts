@@ -24,6 +24,8 @@ export interface AuthorizationRequest {
   readonly tlsPort?: number | undefined;
   readonly internalAccessPath?: string | undefined;
   readonly accessUrlBase: string;
+  /** Whether the console can only be looked at. */
+  readonly viewOnly: boolean;
   readonly ttlSeconds: number;
   readonly actor: AuditActor;
 }
@@ -56,6 +58,7 @@ const ASKED = [
   ["internal_access_path", "text"],
   ["ttl", "integer"],
   ["access_url_base", "text"],
+  ["view_only", "boolean"],
   ["subject", "text"],
   ["project_id", "text"],
   ["request_id", "text"],
@@ -93,9 +96,10 @@ function statement(asked: string, lock: string): string {
     where instance_uuid = any ($2::uuid[]) and deleted_at is null ${lock}
   ), issued as (
     insert into console_auth_tokens (token_hash, console_type, host, port, tls_port, internal_access_path,
-      instance_uuid, expires, access_url_base, created_by)
+      instance_uuid, expires, access_url_base, created_by, view_only)
     select a.token_hash, a.console_type, a.host, a.port, a.tls_port, a.internal_access_path,
-      a.instance_uuid, floor(extract(epoch from now()))::bigint + a.ttl, a.access_url_base, a.subject
+      a.instance_uuid, floor(extract(epoch from now()))::bigint + a.ttl, a.access_url_base, a.subject,
+      a.view_only
     from asked a join target t on ${SEEN}
     where t.host = a.agent_host and t.task_state <> all ($1::text[])
     on conflict on constraint console_auth_tokens_token_hash_key do nothing
@@ -105,6 +109,7 @@ function statement(asked: string, lock: string): string {
       {
         action: "issued",
         actor: ["subject", "project_id", "request_id", "client_address"],
+        reason: "case when view_only then 'view-only' else '' end",
         instanceUuid: "instance_uuid",
         host: "agent_host",
         consoleType: "console_type",
@@ -230,6 +235,7 @@ function rowOf({ request, tokenHash }: Attempt, at: number): Record<(typeof ASKE
     internal_access_path: request.internalAccessPath ?? null,
     ttl: request.ttlSeconds,
     access_url_base: request.accessUrlBase,
+    view_only: request.viewOnly,
     subject: request.actor.subject,
     project_id: request.actor.projectId,
     request_id: request.actor.requestId,
@@ -239,7 +245,7 @@ function rowOf({ request, tokenHash }: Attempt, at: number): Record<(typeof ASKE
 
 /** Throws what the row says against a console; returns where it says nothing, so that the token was a duplicate. */
 function assertFit(request: AuthorizationRequest, row: Outcome): void {
-  if (!row.found) throw new ServiceError("INSTANCE_NOT_FOUND", "there is no such instance");
+  if (!row.found) throw new ServiceError("INSTANCE_NOT_FOUND", `there is no instance ${request.instanceUuid}`);
   if (row.host === null) throw new ServiceError("INSTANCE_NOT_READY", "the instance has no host");
   const taskState = row.taskState ?? "";
   if (BUSY_TASK_STATES.includes(taskState)) {

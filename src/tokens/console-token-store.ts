@@ -43,11 +43,13 @@ const INSPECT = `
       else 'usable' end as state
   from console_auth_tokens where token_hash = $1::text`;
 
-// Strictly greater, as Nova compares: in the second named by expires the token is already refused.
+// Strictly greater, as Nova compares: in the second named by expires the token is already refused. What can only be looked
+// at is not for other proxies: they would let the viewer type.
 const LOOK_UP = `
   with found as (
     select id, instance_uuid, console_type, host, port, tls_port, internal_access_path from console_auth_tokens
     where token_hash = $1::text and (redeemed_at is null or $6::boolean) and expires > extract(epoch from now())
+      and not view_only
   ), noted as (
     ${insertAudit(
       {

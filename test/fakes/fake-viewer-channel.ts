@@ -19,6 +19,7 @@ const SESSION: Session = {
   endReason: undefined,
   endedBy: "",
   openChannels: 1,
+  viewOnly: false,
 };
 
 /** A channel that remembers what it was told, and whose answers a test sets. */

@@ -8,11 +8,13 @@ import type { AuthorityFileNames } from "../../src/lib/authority-files.js";
 import { systemClock } from "../../src/lib/clock.js";
 import { silentLog } from "../../src/lib/log.js";
 import { TlsFiles } from "../../src/lib/tls-files.js";
+import { ruleOf } from "../../src/policy/method-rules.js";
 import { NOBODY } from "../../src/rpc/caller.js";
 import { GrpcServer } from "../../src/rpc/grpc-server.js";
 import { UnaryHandlers } from "../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../src/telemetry/controller-metrics.js";
 import { callersAre } from "./callers.js";
+import { DEFAULT_GATE } from "./default-gate.js";
 import type { EnrollmentStage } from "./enrollment.js";
 
 /** A controller's API as far as hosts that enrol see it: over TLS, and with nobody as a caller. */
@@ -25,7 +27,7 @@ export class EnrollmentDoor {
   constructor({ enrolling }: Pick<EnrollmentStage, "enrolling">, files: AuthorityFileNames, port = 0) {
     const log = silentLog;
     const metrics = createControllerMetrics(new Registry());
-    const handlers = new UnaryHandlers({ callers: callersAre(NOBODY), log, metrics });
+    const handlers = new UnaryHandlers({ callers: callersAre(NOBODY), guardOf: DEFAULT_GATE.guardOf, log, metrics });
     this.#files = new TlsFiles({ name: "api", files, metrics, log, clock: systemClock });
     const hosts = {
       enroll: (...asked: Parameters<typeof enrolling.enroll>) => ((this.calls += 1), enrolling.enroll(...asked)),
@@ -33,7 +35,8 @@ export class EnrollmentDoor {
     };
     const addServices = (server: Server): void => addEnrollmentService(server, handlers, hosts);
     const listen = { host: "127.0.0.1", port };
-    this.#server = new GrpcServer({ name: "api", listen, tls: { files: this.#files, log }, addServices, log });
+    const tls = { files: this.#files, log };
+    this.#server = new GrpcServer({ name: "api", listen, tls, addServices, requireRule: ruleOf, log });
   }
 
   /** With a certificate of the stage's authority, for this machine unless other names are given; not started. */

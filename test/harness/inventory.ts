@@ -100,6 +100,7 @@ export function authorize(
     host: "127.0.0.1",
     port: 5900,
     accessUrlBase: "http://127.0.0.1:6082/console",
+    viewOnly: false,
     ttlSeconds: 600,
     actor: ACTOR,
     ...more,

@@ -36,7 +36,7 @@ export class ViewerStage {
   readonly clock = new FakeClock();
   readonly channel = new FakeViewerChannel(() => this.dial());
   /** Made anew for the connection. */
-  protocol: ViewerProtocol = new SpiceViewer();
+  protocol: ViewerProtocol = new SpiceViewer({ viewOnly: false });
   log: Log = silentLog;
   /** What the display does with a connection, beside listening. */
   greet: (display: Socket) => void = () => undefined;

@@ -16,6 +16,12 @@ export class SpiceMsgcKeyUp {
   code: number;
 }
 
+/** The channels that a machine has. */
+export class SpiceMsgChannels {
+  channels: readonly { readonly type: number; readonly id: number }[];
+  from_buffer: (this: SpiceMsgChannels, buffer: ArrayBuffer, at?: number) => void;
+}
+
 /** The encrypted password, as it goes to the machine. */
 export class SpiceLinkAuthTicket {
   encrypted_data: readonly number[] | undefined;

@@ -48,7 +48,7 @@ function askAgent(instanceUuid: string): Promise<number> {
 async function issue(instanceUuid: string): Promise<GetSpiceConsoleResponse> {
   const token = await tokens.insert(instanceUuid, await askAgent(instanceUuid));
   const url = `http://127.0.0.1:6082/console#token=${token}`;
-  return { url, consoleType: "spice-html5", expiresAt: new Date(Date.now() + 600_000) };
+  return { url, consoleType: "spice-html5", expiresAt: new Date(Date.now() + 600_000), viewOnly: false };
 }
 
 function getSpiceConsole(

@@ -20,7 +20,8 @@ function getSpiceConsole(
   call: ServerUnaryCall<GetSpiceConsoleRequest, GetSpiceConsoleResponse>,
   callback: sendUnaryData<GetSpiceConsoleResponse>,
 ): void {
-  callback(null, { url: call.request.instanceUuid, consoleType: "spice-html5", expiresAt: new Date() });
+  const url = call.request.instanceUuid;
+  callback(null, { url, consoleType: "spice-html5", expiresAt: new Date(), viewOnly: false });
 }
 
 const server = new Server();

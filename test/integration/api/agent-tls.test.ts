@@ -23,11 +23,12 @@ import type { ExpectedTunnel } from "../../../src/displays/tunnel-listener.js";
 import { TunnelListener } from "../../../src/displays/tunnel-listener.js";
 import { Backoff } from "../../../src/lib/backoff.js";
 import { systemClock } from "../../../src/lib/clock.js";
-import { MAX_TLS_HANDSHAKES, TLS_FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
+import { MAX_TLS_HANDSHAKES, FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
 import { requireAddress } from "../../../src/lib/listen-address.js";
 import type { TlsFileNames } from "../../../src/lib/tls-files.js";
 import { TlsFiles } from "../../../src/lib/tls-files.js";
 import type { ServerTls } from "../../../src/lib/tls-server.js";
+import { ruleOf } from "../../../src/policy/method-rules.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
@@ -70,7 +71,7 @@ class WatchedFiles {
     const before = this.files.identity;
     for (let look = 0; look < 2; look += 1) {
       await until("the look to end", () => this.#clock.waiting === 1);
-      this.#clock.advance(TLS_FILES_INTERVAL_MS);
+      this.#clock.advance(FILES_INTERVAL_MS);
     }
     await until("the change", () => this.files.identity !== before);
   }
@@ -113,7 +114,7 @@ class Door {
       clock: systemClock,
     };
     const addServices = (server: Server): void => addAgentStreamService(server, options);
-    this.#server = new GrpcServer({ name: "agents", listen: LOCAL, tls, addServices, log });
+    this.#server = new GrpcServer({ name: "agents", listen: LOCAL, tls, addServices, requireRule: ruleOf, log });
     this.tunnels = new TunnelListener({ listen: LOCAL, tls, log });
   }
 

@@ -10,17 +10,18 @@ import {
   WatchInstancesRequest,
 } from "../../../proto/gen/spicegate/inventory/v1/inventory.js";
 import { addInventoryService } from "../../../src/api/inventory-service.js";
-import { AuditLog } from "../../../src/audit/audit-log.js";
 import { InstanceAccess } from "../../../src/console/instance-access.js";
 import { ManageInventory } from "../../../src/console/manage-inventory.js";
 import type { InstanceRegistry } from "../../../src/instances/instance-registry.js";
 import { silentLog } from "../../../src/lib/log.js";
 import type { Caller } from "../../../src/rpc/caller.js";
+import { ruleOf } from "../../../src/policy/method-rules.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
+import { DEFAULT_GATE } from "../../harness/default-gate.js";
 import { callersAre } from "../../harness/callers.js";
 import { errorDetails } from "../../harness/grpc-client.js";
 import { ACTOR, domainOf, registrationOf, registryOn, TestAgent, uuidOf } from "../../harness/inventory.js";
@@ -98,16 +99,17 @@ describe("WatchInstances", () => {
     const { database } = db;
     const log = silentLog;
     const callers = callersAre(caller);
-    const calls = { callers, log, metrics: createControllerMetrics(createRegistry()) };
+    const calls = { callers, guardOf: DEFAULT_GATE.guardOf, log, metrics: createControllerMetrics(createRegistry()) };
     const handlers = new UnaryHandlers(calls);
     streams = new StreamHandlers(calls);
-    const access = new InstanceAccess({ instances: registry, audit: new AuditLog(database), database, log });
+    const access = new InstanceAccess({ instances: registry, refusals: { record: () => undefined }, database });
     const legacy = { forget: () => Promise.resolve() };
     const inventory = new ManageInventory({ access, instances: registry, legacy });
     server = new GrpcServer({
       name: "test",
       listen: { host: "127.0.0.1", port: 0 },
       log,
+      requireRule: ruleOf,
       addServices: (to) => addInventoryService(to, { handlers, streams, inventory }),
     });
     await server.start();

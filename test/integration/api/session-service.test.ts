@@ -16,12 +16,13 @@ import { addAuditService } from "../../../src/api/audit-service.js";
 import { addSessionService } from "../../../src/api/session-service.js";
 import { AuditLog } from "../../../src/audit/audit-log.js";
 import { AuditReader } from "../../../src/audit/audit-reader.js";
-import { InstanceAccess } from "../../../src/console/instance-access.js";
-import { ListAuditEvents } from "../../../src/console/list-audit-events.js";
 import { ManageSessions } from "../../../src/console/manage-sessions.js";
+import { VerbGate } from "../../../src/console/verb-gate.js";
 import type { OpenedSession } from "../../../src/console/viewer.js";
 import { silentLog } from "../../../src/lib/log.js";
 import type { Caller } from "../../../src/rpc/caller.js";
+import { ruleOf } from "../../../src/policy/method-rules.js";
+import { Policy } from "../../../src/policy/policy.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
@@ -89,19 +90,25 @@ class Api {
     const log = silentLog;
     const metrics = createControllerMetrics(createRegistry());
     const callers = callersAre(caller);
-    const handlers = new UnaryHandlers({ callers, log, metrics });
-    this.streams = new StreamHandlers({ callers, log, metrics });
+    const { guardOf } = new VerbGate({ policy: new Policy(), audit: new AuditLog(database), log });
+    const handlers = new UnaryHandlers({ callers, guardOf, log, metrics });
+    this.streams = new StreamHandlers({ callers, guardOf, log, metrics });
     this.watches = new SessionWatches({ store: new WatchStore(database), log, metrics });
-    const access = new InstanceAccess({ instances: parts.instances, audit: new AuditLog(database), database, log });
     const { sessions, endings } = parts;
-    const manage = new ManageSessions({ access, sessions, endings, watches: this.watches });
+    const manage = new ManageSessions({
+      sessions,
+      endings,
+      watches: this.watches,
+      refusals: { record: () => undefined },
+    });
     this.#server = new GrpcServer({
       name: "test",
       listen: { host: "127.0.0.1", port: 0 },
       log,
+      requireRule: ruleOf,
       addServices: (server) => {
         addSessionService(server, { handlers, streams: this.streams, sessions: manage });
-        addAuditService(server, handlers, new ListAuditEvents(access, new AuditReader(database)));
+        addAuditService(server, handlers, new AuditReader(database));
       },
     });
   }

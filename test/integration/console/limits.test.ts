@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What viewers, operators and other controllers notice of limits.
 import { expect } from "chai";
+import { CHANNEL_TYPES } from "../../../src/config/controller-config.js";
 import type { OpenedSession } from "../../../src/console/viewer.js";
 import { IDLE_SLACK_MS, VIEWER_AWAY_S } from "../../../src/lib/limits.js";
 import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
@@ -342,6 +343,24 @@ describe("Limits, for viewers", () => {
       expect(await parts.metric("limits_reached_total", { limit: "channel_types" })).to.equal(7);
       await (await parts.channel(begun)).channel.connect({ ...USBREDIR, type: 2 });
       expect(parts.registry.size).to.equal(2);
+    });
+
+    it("that are for more than looking are refused where the token is for that alone", async () => {
+      const parts = newParts({ channelTypes: [...CHANNEL_TYPES] });
+      const { token } = await authorize(db.database, VM, "a", { viewOnly: true });
+      const begun = await parts.redeeming.execute(token, parts.context());
+      expect(begun.session.viewOnly).to.equal(true);
+      await (await parts.channel(begun)).channel.connect(MAIN);
+      for (const type of [3, 6, 8, 9, 10, 11]) {
+        const { channel } = await parts.channel(begun);
+        const refused = await refusalOf(channel.connect({ ...USBREDIR, type }));
+        expect(refused).to.include({ reason: "CHANNEL_TYPE_REFUSED" });
+        expect(refused.message).to.contain("only be looked at");
+        channel.closed("REFUSED");
+      }
+      expect(parts.opened).to.have.length(1);
+      for (const type of [2, 4, 5]) await (await parts.channel(begun)).channel.connect({ ...USBREDIR, type });
+      expect(parts.opened).to.have.length(4);
     });
 
     it("that are on are let in", async () => {

@@ -352,6 +352,6 @@ describe("Console tokens", () => {
 
   function requestFor(instanceUuid: string): Parameters<ConsoleAuthorizer["authorize"]>[0] {
     const endpoint = { consoleType: "spice-html5", host: "127.0.0.1", port: 5900, accessUrlBase: "http://x" };
-    return { instanceUuid, agentHost: "a", ...endpoint, ttlSeconds: 600, actor: ACTOR };
+    return { instanceUuid, agentHost: "a", ...endpoint, viewOnly: false, ttlSeconds: 600, actor: ACTOR };
   }
 });

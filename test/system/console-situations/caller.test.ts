@@ -20,26 +20,26 @@ describe("GetSpiceConsole and its caller", function () {
   let databaseUrl: string;
   let admin: Deployment;
   let member: Deployment;
-  let reader: Deployment;
+  let auditor: Deployment;
 
   before(async () => {
     databaseUrl = await createDatabase();
     const start = (controller = {}): Promise<Deployment> => Deployment.start({ databaseUrl, controller });
-    [admin, member, reader] = await Promise.all([
+    [admin, member, auditor] = await Promise.all([
       start(),
       start(roles("mallory", "theirs", "member")),
-      start(roles("rita", "ours", "reader")),
+      start(roles("rita", "ours", "auditor")),
     ]);
     await register(admin, { instanceUuid: uuid, projectId: "ours", host: "host-1" });
   });
-  after(() => Promise.all([admin, member, reader].map((deployment) => deployment.stop())));
+  after(() => Promise.all([admin, member, auditor].map((deployment) => deployment.stop())));
 
   refuses("malformed uuid", { answer: "INVALID_ARGUMENT", says: /^instance_uuid must be a UUID of the form/ }, () =>
     admin.getConsole("not-a-uuid"),
   );
 
-  refuses("role without the verb", { answer: "PERMISSION_DENIED", says: /\(reader\) allows console:open$/ }, () =>
-    reader.getConsole(uuid),
+  refuses("role without the verb", { answer: "PERMISSION_DENIED", says: /\(auditor\) allows console:open$/ }, () =>
+    auditor.getConsole(uuid),
   );
 
   refuses("unknown instance", { answer: "INSTANCE_NOT_FOUND", says: /^there is no instance [0-9a-f-]{36}$/ }, () =>
@@ -58,8 +58,8 @@ describe("GetSpiceConsole and its caller", function () {
 
   it("answers a role without the verb the same for every uuid, and notes each refusal in the audit", async () => {
     const unknown = randomUUID();
-    const known = await reader.getConsole(uuid, { headers: { "x-request-id": "refused-1" } });
-    expect(failureOf(known)).to.deep.equal(failureOf(await reader.getConsole(unknown)));
+    const known = await auditor.getConsole(uuid, { headers: { "x-request-id": "refused-1" } });
+    expect(failureOf(known)).to.deep.equal(failureOf(await auditor.getConsole(unknown)));
     const rows = await runStatement(
       databaseUrl,
       `select subject, project_id, reason, instance_uuid, request_id from audit_events

@@ -209,7 +209,7 @@ describe("04 who asks", function () {
   const uuid = randomUUID();
   let db: TestDatabase;
   let member: Deployment;
-  let reader: Deployment;
+  let auditor: Deployment;
 
   before(async () => {
     db = await TestDatabase.create();
@@ -219,10 +219,10 @@ describe("04 who asks", function () {
       const caller = { subject: "mallory", project, roles: [role] };
       return Deployment.start({ databaseUrl, controller: { identity: { loopback_caller: caller } } });
     };
-    [member, reader] = await Promise.all([start("member", "theirs"), start("reader", "ours")]);
+    [member, auditor] = await Promise.all([start("member", "theirs"), start("auditor", "ours")]);
   });
   after(async () => {
-    await Promise.all([member.stop(), reader.stop()]);
+    await Promise.all([member.stop(), auditor.stop()]);
     await db.stop();
   });
 
@@ -237,7 +237,7 @@ describe("04 who asks", function () {
   });
 
   it("a role without the verb is told 403 whatever the instance", async () => {
-    const { rest } = reader;
+    const { rest } = auditor;
     for (const ask of Object.values(CALLS)) {
       const [known, unknown] = [await ask(rest, uuid), await ask(rest, randomUUID())];
       expectFault(known, 403);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Registry } from "prom-client";
 import { createAgentMetrics } from "../../../agent/agent-metrics.js";
 import { ControllerCredentials } from "../../../agent/controller-credentials.js";
-import { TLS_FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
+import { FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
 import { requireAddress } from "../../../src/lib/listen-address.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { TlsFiles } from "../../../src/lib/tls-files.js";
@@ -53,7 +53,7 @@ describe("ControllerCredentials", () => {
     write(authority.issue());
     for (let look = 0; look < 2; look += 1) {
       await until("the look to end", () => clock.waiting === 1);
-      clock.advance(TLS_FILES_INTERVAL_MS);
+      clock.advance(FILES_INTERVAL_MS);
     }
     await until("the new certificate", () => secure.identity !== identity);
     expect(secure.secureContext).to.not.equal(secureContext);

@@ -8,11 +8,14 @@ import { FailureReason, ListenKind } from "../../../proto/gen/spicegate/agent/v1
 import { AgentLink } from "../../../src/agents/agent-link.js";
 import { AgentRouter } from "../../../src/agents/agent-router.js";
 import { GetSpiceConsole } from "../../../src/console/get-spice-console.js";
+import type { Refusal } from "../../../src/audit/audit-log.js";
 import { InstanceAccess } from "../../../src/console/instance-access.js";
+import { VerbGate } from "../../../src/console/verb-gate.js";
 import type { Displays } from "../../../src/displays/display.js";
 import type { Instance, InstanceFault } from "../../../src/instances/instance.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";
+import { Policy } from "../../../src/policy/policy.js";
 import type { Role } from "../../../src/rpc/caller.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -66,15 +69,21 @@ class World {
     const access = new InstanceAccess({
       instances: {
         find: () => this.instance,
-        findFresh: () => Promise.resolve(this.stored ?? this.instance),
+        findFresh: (_uuid, projectId) => {
+          const found = this.stored ?? this.instance;
+          return Promise.resolve(projectId === undefined || projectId === found?.projectId ? found : undefined);
+        },
         inventoryPending: () => this.pending,
       },
-      audit: { recordRefusal: (refusal) => Promise.resolve(void this.refusals.push(refusal)) },
+      refusals: { record: (refusal) => void this.refusals.push(refusal) },
       database: { isReady: () => this.databaseUp },
-      log: silentLog,
     });
+    const policy = new Policy();
+    const audit = { recordRefusal: (refusal: Refusal) => Promise.resolve(void this.refusals.push(refusal)) };
     const useCase = new GetSpiceConsole({
       access,
+      policy,
+      gate: new VerbGate({ policy, audit, log: silentLog }),
       agents,
       displays: { requireReachable: (host, endpoint) => this.onRequireReachable(host, endpoint) },
       tokens: {
@@ -150,6 +159,7 @@ describe("GetSpiceConsole", () => {
       url: "http://proxy/console#token=secret",
       consoleType: "spice-html5",
       expiresAt: EXPIRES,
+      viewOnly: false,
     });
     expect(world.authorized).to.deep.equal([
       {
@@ -162,6 +172,7 @@ describe("GetSpiceConsole", () => {
         tlsPort: 5901,
         internalAccessPath: undefined,
         accessUrlBase: "http://proxy/console",
+        viewOnly: false,
         ttlSeconds: 600,
         actor: { subject: "alice", projectId: "p1", requestId: "req-1", clientAddress: "127.0.0.1" },
       },
@@ -184,6 +195,7 @@ describe("GetSpiceConsole", () => {
         url: "http://native/nova?token=secret",
         consoleType: "spice-direct",
         expiresAt: EXPIRES,
+        viewOnly: false,
       });
       const row = { consoleType: "spice-direct", accessUrlBase: "http://native/nova", tlsPort: 5901 };
       expect(world.authorized.at(-1)).to.deep.include(row);
@@ -245,7 +257,7 @@ describe("GetSpiceConsole", () => {
 
   it("checks in its order: each refusal hides all that follow", async () => {
     const none = { ...INSTANCE, projectId: "p2", host: undefined, taskState: "deleting" };
-    Object.assign(world, { roles: ["reader"], databaseUp: false, pending: true, instance: undefined });
+    Object.assign(world, { databaseUp: false, pending: true, instance: undefined });
     world.agentConnected = false;
     const seen: string[] = [];
     const step = async (change: Partial<World>): Promise<void> => {
@@ -253,7 +265,6 @@ describe("GetSpiceConsole", () => {
       seen.push(await reason("novnc"));
     };
     await step({});
-    await step({ roles: ["member"] });
     await step({ databaseUp: true });
     await step({ pending: false });
     await step({ instance: none });
@@ -262,7 +273,6 @@ describe("GetSpiceConsole", () => {
     await step({ instance: { ...INSTANCE, taskState: "migrating" } });
     await step({ instance: INSTANCE });
     expect(seen).to.deep.equal([
-      "PERMISSION_DENIED",
       "DATABASE_UNAVAILABLE",
       "INVENTORY_INCOMPLETE",
       "INSTANCE_NOT_FOUND",
@@ -273,7 +283,48 @@ describe("GetSpiceConsole", () => {
       "CONSOLE_TYPE_INVALID",
     ]);
     expect(await reason()).to.equal("AGENT_UNAVAILABLE");
-    expect(world.refusals).to.have.length(1);
+  });
+
+  it("notes who named what it does not see, the same for nobody's and somebody else's", async () => {
+    for (const instance of [undefined, { ...INSTANCE, projectId: "p2" }]) {
+      world.instance = instance;
+      await reason();
+    }
+    const actor = { subject: "alice", projectId: "p1", requestId: "req-1", clientAddress: "127.0.0.1" };
+    const refusal = { reason: "INSTANCE_NOT_FOUND", instanceUuid: UUID, actor };
+    expect(world.refusals).to.deep.equal([refusal, refusal]);
+    world.roles = ["service"];
+    world.instance = undefined;
+    await reason();
+    expect(world.refusals).to.have.length(2);
+  });
+
+  it("gives who is nothing but a reader a console to look at, of which no other proxy learns", async () => {
+    for (const [roles, viewOnly] of [
+      [["reader"], true],
+      [["auditor", "reader"], true],
+      [["member", "reader"], false],
+    ] as const) {
+      world.roles = roles;
+      expect(await world.ask()).to.include({ viewOnly, consoleType: "spice-html5" });
+      expect(world.authorized.at(-1)).to.include({ viewOnly });
+    }
+    expect(world.legacy).to.have.length(1);
+  });
+
+  it("refuses a reader a console of another viewer, and notes it", async () => {
+    world.roles = ["reader"];
+    world.answer = { ...ENDPOINT, listen: ListenKind.LISTEN_KIND_NETWORK };
+    expect(await reason("spice-direct")).to.equal("PERMISSION_DENIED");
+    expect(world.asked).to.deep.equal([]);
+    expect(world.refusals).to.deep.equal([
+      {
+        reason: "PERMISSION_DENIED",
+        instanceUuid: UUID,
+        consoleType: "spice-direct",
+        actor: { subject: "alice", projectId: "p1", requestId: "req-1", clientAddress: "127.0.0.1" },
+      },
+    ]);
   });
 
   it("refuses nothing by what memory says alone", async () => {

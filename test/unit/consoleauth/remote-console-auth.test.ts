@@ -14,11 +14,13 @@ import { listen, portOf } from "../../../src/lib/listen.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import type { Role } from "../../../src/rpc/caller.js";
+import { ruleOf } from "../../../src/policy/method-rules.js";
 import { NOBODY } from "../../../src/rpc/caller.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createCallMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
+import { DEFAULT_GATE } from "../../harness/default-gate.js";
 import { callersAre } from "../../harness/callers.js";
 import { callUnary } from "../../harness/grpc-client.js";
 import { uuidOf } from "../../harness/inventory.js";
@@ -48,11 +50,16 @@ describe("RemoteConsoleAuth", () => {
       },
     };
     const callers = callersAre(({ token }) => (token === TOKEN ? caller : NOBODY));
-    const handlers = new UnaryHandlers({ callers, log: silentLog, metrics: createCallMetrics(createRegistry()) });
+    const handlers = new UnaryHandlers({
+      callers,
+      guardOf: DEFAULT_GATE.guardOf,
+      log: silentLog,
+      metrics: createCallMetrics(createRegistry()),
+    });
     const local = new LocalConsoleAuth({ store, ttlSeconds: 600 });
     const addServices = (grpc: Parameters<typeof addConsoleAuthService>[0]): void =>
       addConsoleAuthService(grpc, handlers, local);
-    server = new GrpcServer({ name: "test", listen: AT, log: silentLog, addServices });
+    server = new GrpcServer({ name: "test", listen: AT, log: silentLog, addServices, requireRule: ruleOf });
     await server.start();
     remote = new RemoteConsoleAuth(`127.0.0.1:${server.port}`, TOKEN);
   });

@@ -18,6 +18,7 @@ import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { createCallMetrics, createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import type { ConsoleTarget } from "../../../src/tokens/console-token-store.js";
 import { FakeLog } from "../../fakes/fake-log.js";
+import { DEFAULT_GATE } from "../../harness/default-gate.js";
 import { RestClient } from "../../harness/rest-client.js";
 import { anInstance, UUID } from "../../fakes/instance.js";
 
@@ -52,7 +53,7 @@ export class FakeUseCases {
     internalAccessPath: undefined,
   };
   issue = (): Promise<IssuedConsole> =>
-    Promise.resolve({ url: URL, consoleType: "spice-html5", expiresAt: new Date(0) });
+    Promise.resolve({ url: URL, consoleType: "spice-html5", expiresAt: new Date(0), viewOnly: false });
 
   readonly getSpiceConsole = {
     execute: (request: ConsoleRequest, context: RequestContext): Promise<IssuedConsole> => {
@@ -95,6 +96,7 @@ export class GatewayUnderTest {
       listen: { host: "127.0.0.1", port: 0 },
       callers: loopbackCallers(true),
       keystoneUrl: undefined,
+      gate: DEFAULT_GATE,
       trustedProxies: [],
       log: this.fake.log,
       metrics: createControllerMetrics(this.registry),

@@ -6,7 +6,7 @@ import { closeSync, constants, mkdirSync, openSync, renameSync, rmSync, symlinkS
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Registry } from "prom-client";
-import { TLS_FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
+import { FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
 import type { TlsFileNames, TlsFilesOptions, TlsIdentity } from "../../../src/lib/tls-files.js";
 import { readTlsIdentity, TlsFiles } from "../../../src/lib/tls-files.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
@@ -61,7 +61,7 @@ describe("TlsFiles", () => {
   async function look(times: number): Promise<void> {
     for (let time = 0; time < times; time += 1) {
       await until("the last look to end", () => clock.waiting === 1);
-      clock.advance(TLS_FILES_INTERVAL_MS);
+      clock.advance(FILES_INTERVAL_MS);
     }
     await until("the look to end", () => clock.waiting === 1);
   }

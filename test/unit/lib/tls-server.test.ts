@@ -11,7 +11,7 @@ import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { connect as connectTls } from "node:tls";
 import { Registry } from "prom-client";
 import type { ServerTls } from "../../../src/lib/tls-server.js";
-import { MAX_TLS_HANDSHAKES, TLS_FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
+import { MAX_TLS_HANDSHAKES, FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
 import { TlsFiles } from "../../../src/lib/tls-files.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
@@ -146,7 +146,7 @@ describe("the proxy with TLS", () => {
     write(authority.issue({ subject: "/CN=second" }));
     for (let look = 0; look < 2; look += 1) {
       await until("the look to end", () => clock.waiting === 1);
-      clock.advance(TLS_FILES_INTERVAL_MS);
+      clock.advance(FILES_INTERVAL_MS);
     }
     await until("the new certificate", () => new X509Certificate(files.identity.cert).subject === "CN=second");
     expect(shown(await dial())).to.equal("CN=second");

@@ -48,6 +48,7 @@ export const SESSION: Session = {
   endReason: undefined,
   endedBy: "",
   openChannels: 0,
+  viewOnly: false,
 };
 
 /** A channel that remembers how it was closed. */

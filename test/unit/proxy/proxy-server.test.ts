@@ -36,6 +36,7 @@ describe("proxy server", () => {
         path: `/s/${SESSION_ID}/`,
         instance: { uuid: SESSION.instanceUuid, name: "web-1" },
         console_type: "spice-html5",
+        view_only: false,
         expires_at: "2030-01-02T03:04:05.000Z",
       });
       expect(proxy.viewers.contexts[0]).to.include({ requestId: "r-1", clientAddress: "127.0.0.1" });
@@ -154,7 +155,7 @@ describe("proxy server", () => {
       proxy.viewers.stand = () =>
         Promise.resolve({
           state: "open",
-          session: SESSION,
+          session: { ...SESSION, viewOnly: true },
           instance: { name: "new", powerState: "paused" },
           draining: true,
           idle: { leftS: 42.5, warnedAtS: 60 },
@@ -165,6 +166,7 @@ describe("proxy server", () => {
         state: "open",
         instance: { uuid: SESSION.instanceUuid, name: "new", power_state: "paused" },
         expires_at: "2030-01-02T03:04:05.000Z",
+        view_only: true,
         draining: true,
         idle: { seconds_left: 42.5, warned_at: 60 },
       });

@@ -23,7 +23,7 @@ function feed(viewer: SpiceViewer, bytes: Buffer, sizes: readonly number[]): Ope
 
 function refusal(bytes: Buffer): unknown {
   try {
-    new SpiceViewer().open(bytes);
+    new SpiceViewer({ viewOnly: false }).open(bytes);
   } catch (error) {
     return error;
   }
@@ -46,7 +46,7 @@ describe("SpiceViewer", () => {
     fc.assert(
       fc.property(fields, rest, sizes, (link, more, pieces) => {
         const bytes = Buffer.concat([linkMessage(link), more]);
-        const opening = feed(new SpiceViewer(), bytes, pieces);
+        const opening = feed(new SpiceViewer({ viewOnly: false }), bytes, pieces);
         const { connectionId, type, number } = link;
         expect(opening?.link).to.deep.equal({ connectionId, type, number });
         expect(opening?.bytes.equals(bytes)).to.equal(true);
@@ -59,7 +59,7 @@ describe("SpiceViewer", () => {
     fc.assert(
       fc.property(prefix, fc.uint8Array({ maxLength: 600 }), sizes, (first, garbage, pieces) => {
         try {
-          feed(new SpiceViewer(), Buffer.concat([first, garbage]), pieces);
+          feed(new SpiceViewer({ viewOnly: false }), Buffer.concat([first, garbage]), pieces);
         } catch (error) {
           if (!(error instanceof ServiceError)) throw error;
           expect(error.reason).to.equal("INVALID_ARGUMENT");
@@ -71,12 +71,14 @@ describe("SpiceViewer", () => {
   it("waits while the link may still become one", () => {
     const link = linkMessage({});
     for (let length = 0; length < link.length; length += 1) {
-      expect(new SpiceViewer().open(link.subarray(0, length)), `${length} bytes`).to.equal(undefined);
+      expect(new SpiceViewer({ viewOnly: false }).open(link.subarray(0, length)), `${length} bytes`).to.equal(
+        undefined,
+      );
     }
   });
 
   it("keeps no view of the large buffer that a first piece came in", () => {
-    const viewer = new SpiceViewer();
+    const viewer = new SpiceViewer({ viewOnly: false });
     const chunk = Buffer.concat([linkMessage({}).subarray(0, 10), Buffer.alloc(65_536)]);
     viewer.open(chunk.subarray(0, 10));
     chunk.fill(0);
@@ -106,11 +108,11 @@ describe("SpiceViewer", () => {
 
   it("takes a link as large as its bound", () => {
     const commonCaps = Array.from({ length: 55 }, () => 1);
-    expect(new SpiceViewer().open(linkMessage({ commonCaps }))).to.not.equal(undefined);
+    expect(new SpiceViewer({ viewOnly: false }).open(linkMessage({ commonCaps }))).to.not.equal(undefined);
   });
 
   it("sees input in whole messages of keys and mouse on the inputs channel, and nowhere else", () => {
-    const inputs = new SpiceViewer();
+    const inputs = new SpiceViewer({ viewOnly: false });
     inputs.open(linkMessage({ type: 3 }));
     const key = inputMessage(101);
     expect(inputs.isInput(key)).to.equal(true);
@@ -118,7 +120,7 @@ describe("SpiceViewer", () => {
     expect(inputs.isInput(inputMessage(3)), "a pong").to.equal(false);
     expect(inputs.isInput(key.subarray(0, 5)), "no whole header").to.equal(false);
     expect(inputs.isInput(key.subarray(0, -1)), "no whole message, as a password may look").to.equal(false);
-    const display = new SpiceViewer();
+    const display = new SpiceViewer({ viewOnly: false });
     display.open(linkMessage({ type: 2 }));
     expect(display.isInput(key)).to.equal(false);
   });

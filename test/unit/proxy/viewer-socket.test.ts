@@ -31,6 +31,7 @@ const SLACK_BYTES = 2 * CHUNK_BYTES;
 /** A protocol whose server speaks first, as VNC's does. */
 const SERVER_FIRST: ViewerProtocol = {
   open: (bytes) => ({ link: { connectionId: 0, type: 0, number: 0 }, bytes }),
+  pass: (message) => message,
   isInput: () => false,
 };
 
@@ -41,6 +42,10 @@ function* flood(): Generator<Buffer> {
     chunk.writeUInt32LE(index, 0);
     yield chunk;
   }
+}
+
+function refuse(): never {
+  throw new ServiceError("INVALID_ARGUMENT", "no");
 }
 
 /** Lets everything happen that can happen now. */
@@ -89,6 +94,33 @@ describe("runViewer", () => {
       bytesToViewer: 6,
       inputs: 1,
     });
+  });
+
+  it("hands on what the protocol lets pass, also of what comes before the display is open", async () => {
+    const opened = new Gate();
+    stage.channel.opens = async () => {
+      await opened.passed;
+      return stage.dial();
+    };
+    stage.protocol = { ...SERVER_FIRST, pass: (message) => Buffer.from(message.filter((byte) => byte !== 0x78)) };
+    const client = await stage.arrive();
+    client.send(Buffer.from("xax"));
+    client.send(Buffer.from("xxx"));
+    await until("what came early", () => stage.channel.links.length === 1);
+    opened.open();
+    client.send(Buffer.from("bxc"));
+    await until("what is left", () => stage.display.bytes.toString() === "abc");
+    expect(stage.channel.bytesToMachine).to.equal(3);
+  });
+
+  it("ends a viewer whose message the protocol refuses, and hands nothing of it on", async () => {
+    const protocol = { ...SERVER_FIRST, pass: refuse };
+    stage.protocol = protocol;
+    const client = await stage.arrive();
+    client.send(Buffer.from("no"));
+    expect(await stage.goodbye()).to.deep.equal({ code: 4400, reason: "INVALID_ARGUMENT" });
+    await expectEnd("REFUSED");
+    expect(stage.display.length).to.equal(0);
   });
 
   it("takes a link in frames of one byte, empty ones between", async () => {
@@ -175,7 +207,7 @@ describe("runViewer", () => {
   });
 
   it("closes a viewer that says nothing in time", async () => {
-    const protocol = new SpiceViewer();
+    const protocol = new SpiceViewer({ viewOnly: false });
     stage.protocol = protocol;
     const client = await stage.arrive();
     client.send(LINK.subarray(0, -1));

@@ -6,12 +6,12 @@ import type { WatchSessionsResponse } from "../../../proto/gen/spicegate/session
 import { SessionServiceClient, SessionServiceService } from "../../../proto/gen/spicegate/session/v1/session.js";
 import { CALLER_RECHECK_MS, WATCHER_READS_MS } from "../../../src/lib/limits.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { ruleOf } from "../../../src/policy/method-rules.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import type { Caller } from "../../../src/rpc/caller.js";
 import { NOBODY } from "../../../src/rpc/caller.js";
 import type { RequestContext } from "../../../src/rpc/request-context.js";
 import { StreamHandlers } from "../../../src/rpc/stream-handler.js";
-import { UnaryHandlers } from "../../../src/rpc/unary-handler.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
@@ -25,6 +25,7 @@ const STEP: WatchSessionsResponse = { revision: 1n, event: { $case: "synced", sy
 describe("StreamHandlers", () => {
   let method: (context: RequestContext) => AsyncIterable<WatchSessionsResponse>;
   let identify: () => Caller;
+  let admit: (context: RequestContext) => void;
   let clock: FakeClock;
   let fake: FakeLog;
   let handlers: StreamHandlers;
@@ -35,19 +36,22 @@ describe("StreamHandlers", () => {
     fake = new FakeLog();
     const caller: Caller = { subject: "tester", project: "p", roles: ["member"] };
     identify = () => caller;
+    admit = () => undefined;
     const options = {
       callers: callersAre(() => identify()),
+      guardOf: () => ({ asksWho: true, admit: (context: RequestContext) => admit(context) }),
       log: fake.log,
       metrics: createControllerMetrics(createRegistry()),
     };
     clock = new FakeClock();
     handlers = new StreamHandlers(options, clock);
-    const unused = new UnaryHandlers(options).handle("Unused", () => Promise.reject(new Error("unused")));
-    const watchSessions = handlers.handle("WatchSessions", (_request, context) => method(context));
+    const unused = (): void => undefined;
+    const watchSessions = handlers.handle(SessionServiceService.watchSessions, (_request, context) => method(context));
     server = new GrpcServer({
       name: "test",
       listen: { host: "127.0.0.1", port: 0 },
       log: fake.log,
+      requireRule: ruleOf,
       addServices: (grpc) =>
         grpc.addService(SessionServiceService, {
           watchSessions,
@@ -132,6 +136,32 @@ describe("StreamHandlers", () => {
     await until("the log line", () => line() !== undefined);
     expect(line()).to.deep.include({ reason: "UNAUTHENTICATED", subject: "tester" });
     expect(clock.waiting).to.equal(0);
+  });
+
+  it("ends within a second when its caller may not call any more", async () => {
+    method = async function* (context) {
+      yield await Promise.resolve(STEP);
+      await untilAborted(context);
+    };
+    const call = client.watchSessions({ instanceUuid: "" });
+    const end = outcome(call);
+    await within("the first message", new Promise((resolve) => call.once("data", resolve)));
+    admit = ({ caller }) => {
+      throw new ServiceError("PERMISSION_DENIED", caller.subject);
+    };
+    clock.advance(CALLER_RECHECK_MS);
+    expect(await end).to.deep.equal({ messages: 1, reason: "PERMISSION_DENIED" });
+  });
+
+  it("refuses who may not call, before the method", async () => {
+    method = async function* () {
+      yield await Promise.resolve(STEP);
+    };
+    admit = () => {
+      throw new ServiceError("PERMISSION_DENIED", "no");
+    };
+    const end = { messages: 0, reason: "PERMISSION_DENIED" };
+    expect(await outcome(client.watchSessions({ instanceUuid: "" }))).to.deep.equal(end);
   });
 
   it("looks no more at who has called once the stream is over", async () => {

@@ -6,6 +6,8 @@ import type { LookupConsoleTokenResponse } from "../../../proto/gen/spicegate/co
 import { ConsoleServiceClient, ConsoleServiceService } from "../../../proto/gen/spicegate/console/v1/console.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
+import { ruleOf } from "../../../src/policy/method-rules.js";
+import type { CallGuard } from "../../../src/rpc/call-guard.js";
 import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import type { Caller } from "../../../src/rpc/caller.js";
@@ -32,6 +34,9 @@ describe("UnaryHandlers", () => {
   const metrics = createControllerMetrics(registry);
   let lookup: (context: RequestContext) => Promise<LookupConsoleTokenResponse>;
   let onServerEnd: () => void;
+  let admit: CallGuard["admit"];
+  const guarded: string[] = [];
+  let asksWho = true;
   const tester: Caller = { subject: "tester", project: "p", roles: ["member"] };
   let identify: CallerSource["identify"];
   const handlers = new UnaryHandlers({
@@ -41,19 +46,31 @@ describe("UnaryHandlers", () => {
       limits: NO_CALL_LIMITS,
       metrics,
     }),
+    guardOf: (path) => {
+      guarded.push(path);
+      return {
+        get asksWho() {
+          return asksWho;
+        },
+        admit: (context, request) => admit(context, request),
+      };
+    },
     log: silentLog,
     metrics,
   });
-  const handleLookup = handlers.handle("LookupConsoleToken", (_request, context) => lookup(context));
+  const handleLookup = handlers.handle(ConsoleServiceService.lookupConsoleToken, (_request, context) =>
+    lookup(context),
+  );
   const lookupConsoleToken: typeof handleLookup = (made, callback) => {
     made.on("cancelled", () => onServerEnd());
     handleLookup(made, callback);
   };
-  const unused = handlers.handle("Unused", () => Promise.reject(new Error("unused")));
+  const unused = (): void => undefined;
   const server = new GrpcServer({
     name: "test",
     listen: { host: "127.0.0.1", port: 0 },
     log: silentLog,
+    requireRule: ruleOf,
     addServices: (grpc) =>
       grpc.addService(ConsoleServiceService, {
         lookupConsoleToken,
@@ -77,6 +94,8 @@ describe("UnaryHandlers", () => {
     lookup = () => Promise.resolve(RESPONSE);
     onServerEnd = () => undefined;
     identify = () => tester;
+    admit = () => undefined;
+    asksWho = true;
   });
 
   it("answers with what the method returns", async () => {
@@ -137,6 +156,29 @@ describe("UnaryHandlers", () => {
     } finally {
       handlers.start();
     }
+  });
+
+  it("asks nobody who he is where that does not matter", async () => {
+    identify = () => NOBODY;
+    asksWho = false;
+    lookup = ({ caller }) => {
+      expect(caller).to.equal(NOBODY);
+      return Promise.resolve(RESPONSE);
+    };
+    expect(await call()).to.deep.include({ ok: true });
+  });
+
+  it("asks the guard of the method before the method", async () => {
+    const asked: unknown[] = [];
+    admit = async ({ caller }, request) => {
+      asked.push([caller.subject, request]);
+      await Promise.resolve();
+      throw new ServiceError("PERMISSION_DENIED", "no");
+    };
+    lookup = () => Promise.resolve(void asked.push("method")).then(() => RESPONSE);
+    expect(await call()).to.have.nested.property("failure.reason", "PERMISSION_DENIED");
+    expect(asked).to.deep.equal([["tester", { token: "t" }]]);
+    expect(guarded).to.deep.equal(["/spicegate.console.v1.ConsoleService/LookupConsoleToken"]);
   });
 
   it("makes a request id where the caller's is missing or unusable", async () => {

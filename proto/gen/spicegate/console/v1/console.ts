@@ -35,7 +35,11 @@ export interface GetSpiceConsoleResponse {
   /** The kind of console that was issued. */
   consoleType: string;
   /** From this moment on the URL is refused (the database's clock). */
-  expiresAt: Date | undefined;
+  expiresAt:
+    | Date
+    | undefined;
+  /** Whether the console can only be looked at, as a caller's who is nothing but a reader. */
+  viewOnly: boolean;
 }
 
 /** LookupConsoleTokenRequest carries the plain token. */
@@ -138,7 +142,7 @@ export const GetSpiceConsoleRequest: MessageFns<GetSpiceConsoleRequest> = {
 };
 
 function createBaseGetSpiceConsoleResponse(): GetSpiceConsoleResponse {
-  return { url: "", consoleType: "", expiresAt: undefined };
+  return { url: "", consoleType: "", expiresAt: undefined, viewOnly: false };
 }
 
 export const GetSpiceConsoleResponse: MessageFns<GetSpiceConsoleResponse> = {
@@ -151,6 +155,9 @@ export const GetSpiceConsoleResponse: MessageFns<GetSpiceConsoleResponse> = {
     }
     if (message.expiresAt !== undefined) {
       Timestamp.encode(toTimestamp(message.expiresAt), writer.uint32(26).fork()).join();
+    }
+    if (message.viewOnly !== false) {
+      writer.uint32(32).bool(message.viewOnly);
     }
     return writer;
   },
@@ -192,6 +199,14 @@ export const GetSpiceConsoleResponse: MessageFns<GetSpiceConsoleResponse> = {
             message.expiresAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.viewOnly = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -212,6 +227,7 @@ export const GetSpiceConsoleResponse: MessageFns<GetSpiceConsoleResponse> = {
     message.url = object.url ?? "";
     message.consoleType = object.consoleType ?? "";
     message.expiresAt = object.expiresAt ?? undefined;
+    message.viewOnly = object.viewOnly ?? false;
     return message;
   },
 };
@@ -502,6 +518,9 @@ export const ConsoleServiceService = {
    * That proxy calls LookupConsoleToken and dials the display itself, so the display must listen on a network, else
    * NO_NETWORK_DISPLAY. Such a token is never used up: it can be looked up until it expires.
    *
+   * Whose only role with console:open is reader gets a console that can be looked at and not touched. There is none of
+   * the type "spice-direct" for them: PERMISSION_DENIED.
+   *
    * Reasons: INVALID_ARGUMENT, CONSOLE_TYPE_INVALID, PERMISSION_DENIED, INSTANCE_NOT_FOUND, INSTANCE_NOT_READY,
    * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, NO_NETWORK_DISPLAY, HOST_LACKS_SPICE,
    * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING,
@@ -520,7 +539,8 @@ export const ConsoleServiceService = {
   },
   /**
    * LookupConsoleToken says what a token stands for that can still be used: one that has not expired and, unless
-   * console.compat_tokens is on, has not been opened. It does not consume the token.
+   * console.compat_tokens is on, has not been opened. It does not consume the token. The token of a console that can only
+   * be looked at is not found: no other proxy would keep its viewer from typing.
    *
    * Reasons: INVALID_ARGUMENT, PERMISSION_DENIED, TOKEN_NOT_FOUND, DATABASE_UNAVAILABLE.
    */
@@ -564,6 +584,9 @@ export interface ConsoleServiceServer extends UntypedServiceImplementation {
    * That proxy calls LookupConsoleToken and dials the display itself, so the display must listen on a network, else
    * NO_NETWORK_DISPLAY. Such a token is never used up: it can be looked up until it expires.
    *
+   * Whose only role with console:open is reader gets a console that can be looked at and not touched. There is none of
+   * the type "spice-direct" for them: PERMISSION_DENIED.
+   *
    * Reasons: INVALID_ARGUMENT, CONSOLE_TYPE_INVALID, PERMISSION_DENIED, INSTANCE_NOT_FOUND, INSTANCE_NOT_READY,
    * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, NO_NETWORK_DISPLAY, HOST_LACKS_SPICE,
    * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING,
@@ -572,7 +595,8 @@ export interface ConsoleServiceServer extends UntypedServiceImplementation {
   getSpiceConsole: handleUnaryCall<GetSpiceConsoleRequest, GetSpiceConsoleResponse>;
   /**
    * LookupConsoleToken says what a token stands for that can still be used: one that has not expired and, unless
-   * console.compat_tokens is on, has not been opened. It does not consume the token.
+   * console.compat_tokens is on, has not been opened. It does not consume the token. The token of a console that can only
+   * be looked at is not found: no other proxy would keep its viewer from typing.
    *
    * Reasons: INVALID_ARGUMENT, PERMISSION_DENIED, TOKEN_NOT_FOUND, DATABASE_UNAVAILABLE.
    */
@@ -596,6 +620,9 @@ export interface ConsoleServiceClient extends Client {
    * That proxy calls LookupConsoleToken and dials the display itself, so the display must listen on a network, else
    * NO_NETWORK_DISPLAY. Such a token is never used up: it can be looked up until it expires.
    *
+   * Whose only role with console:open is reader gets a console that can be looked at and not touched. There is none of
+   * the type "spice-direct" for them: PERMISSION_DENIED.
+   *
    * Reasons: INVALID_ARGUMENT, CONSOLE_TYPE_INVALID, PERMISSION_DENIED, INSTANCE_NOT_FOUND, INSTANCE_NOT_READY,
    * INSTANCE_BUSY, INSTANCE_NOT_RUNNING, SPICE_DISABLED, NO_SPICE_DISPLAY, NO_NETWORK_DISPLAY, HOST_LACKS_SPICE,
    * AGENT_UNAVAILABLE, AGENT_TIMEOUT, HYPERVISOR_UNAVAILABLE, DATABASE_UNAVAILABLE, INVENTORY_INCOMPLETE, DRAINING,
@@ -618,7 +645,8 @@ export interface ConsoleServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * LookupConsoleToken says what a token stands for that can still be used: one that has not expired and, unless
-   * console.compat_tokens is on, has not been opened. It does not consume the token.
+   * console.compat_tokens is on, has not been opened. It does not consume the token. The token of a console that can only
+   * be looked at is not found: no other proxy would keep its viewer from typing.
    *
    * Reasons: INVALID_ARGUMENT, PERMISSION_DENIED, TOKEN_NOT_FOUND, DATABASE_UNAVAILABLE.
    */

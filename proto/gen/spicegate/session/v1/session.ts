@@ -204,6 +204,8 @@ export interface Session {
   channels: Channel[];
   /** How many channels are open. */
   openChannels: number;
+  /** Whether its viewers can only look: what they type, paste or send is dropped. */
+  viewOnly: boolean;
 }
 
 /** ListSessionsRequest filters and pages. Empty filters match everything. */
@@ -484,6 +486,7 @@ function createBaseSession(): Session {
     endedBy: "",
     channels: [],
     openChannels: 0,
+    viewOnly: false,
   };
 }
 
@@ -536,6 +539,9 @@ export const Session: MessageFns<Session> = {
     }
     if (message.openChannels !== 0) {
       writer.uint32(128).uint32(message.openChannels);
+    }
+    if (message.viewOnly !== false) {
+      writer.uint32(136).bool(message.viewOnly);
     }
     return writer;
   },
@@ -681,6 +687,14 @@ export const Session: MessageFns<Session> = {
             message.openChannels = reader.uint32();
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.viewOnly = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -714,6 +728,7 @@ export const Session: MessageFns<Session> = {
     message.endedBy = object.endedBy ?? "";
     message.channels = object.channels?.map((e) => Channel.fromPartial(e)) || [];
     message.openChannels = object.openChannels ?? 0;
+    message.viewOnly = object.viewOnly ?? false;
     return message;
   },
 };

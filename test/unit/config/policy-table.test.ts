@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect } from "chai";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadControllerConfig } from "../../../src/config/controller-config.js";
+import { ConfigError } from "../../../src/config/load-config.js";
+import { DEFAULT_POLICY, parsePolicy, readPolicy, VERBS } from "../../../src/config/policy-table.js";
+
+function problemsOf(text: string): readonly string[] {
+  try {
+    parsePolicy(text);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe("A policy's table", () => {
+  it("has the roles that the text lists, and nobody for what it leaves out", () => {
+    const table = parsePolicy("console:open: [reader, admin]\nhost:read: []\n");
+    expect(table["console:open"]).to.deep.equal(["reader", "admin"]);
+    expect(Object.keys(table)).to.deep.equal(Object.keys(VERBS));
+    const others = Object.entries(table).filter(([verb]) => verb !== "console:open");
+    for (const [verb, roles] of others) expect(roles, verb).to.deep.equal([]);
+  });
+
+  it("names everything that is wrong, with what was meant", () => {
+    const text = "consol:open: [admin]\nhost:read: admin\naudit:read: [admin, auditr, 7]\ntoString: [admin]\n";
+    expect(problemsOf(text)).to.deep.equal([
+      "consol:open: no such verb; did you mean console:open?",
+      "host:read: must be a list of roles, such as [admin, service]",
+      'audit:read: "auditr" is no role; did you mean auditor?',
+      "audit:read: 7 is no role",
+      "toString: no such verb",
+    ]);
+  });
+
+  it("gives nobody who is bound to a project what reaches every project", () => {
+    const bound = Object.entries(VERBS).filter(([, { everyProject }]) => everyProject);
+    expect(bound.map(([verb]) => verb)).to.include.members(["instance:write", "console:lookup", "user:write"]);
+    for (const [verb] of bound) {
+      expect(problemsOf(`${verb}: [admin, member, reader]`)).to.have.length(2);
+      expect(problemsOf(`${verb}: [admin, service, auditor]`)).to.deep.equal([]);
+    }
+    const usual = Object.entries(DEFAULT_POLICY).map(([verb, roles]) => `${verb}: [${roles.join(", ")}]\n`);
+    expect(problemsOf(usual.join(""))).to.deep.equal([]);
+  });
+
+  it("is not what holds no verbs", () => {
+    for (const text of ["", "# nothing\n", "[admin]", "admin", "a: ["]) {
+      expect(problemsOf(text), JSON.stringify(text)).to.have.length(1);
+    }
+    expect(problemsOf("console:open: [admin]\nconsole:open: [member]\n")[0]).to.contain("unique");
+  });
+
+  it("is the default without a file", () => {
+    expect(readPolicy(undefined)).to.equal(DEFAULT_POLICY);
+  });
+
+  it("is checked with the other settings", () => {
+    const folder = mkdtempSync(join(tmpdir(), "policy-"));
+    try {
+      const file = join(folder, "policy.yaml");
+      const load = (): unknown => loadControllerConfig({ env: { SPICEGATE_POLICY__FILE: file } });
+      expect(load).to.throw(ConfigError, "policy.file: ENOENT");
+      writeFileSync(file, "host:raed: [admin]");
+      expect(load).to.throw(ConfigError, "policy.file: host:raed: no such verb; did you mean host:read?");
+      writeFileSync(file, "host:read: [admin]");
+      expect(load()).to.have.nested.property("policy.file", file);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
