@@ -16,7 +16,16 @@ const live = readFileSync("test/fixtures/libvirt/qemu-live.xml", "utf8");
 const WORDS = [
   ...["<domain id='1'>", "</domain>", "<devices>", "</devices>", "<metadata>", "</metadata>", "<a/>", "<a>", "</a>"],
   ...["<graphics type='spice' port='5900'", " tlsPort='-1'", ">", "/>", "<listen type='none'/>", "</graphics>"],
-  ...[" xmlns='urn:spicegate:instance:1'", " xmlns:n='u'", "<n:instance>", "</n:instance>", "<instance", "</instance>"],
+  ...[
+    " xmlns='urn:spicegate:instance:1'",
+    " xmlns:n='u'",
+    " xmlns:n#='u'",
+    "<a xmlns:n='u'/>",
+    "<n:instance>",
+    "</n:instance>",
+    "<instance",
+    "</instance>",
+  ],
   ...[
     "<!--",
     "-->",
@@ -35,11 +44,18 @@ const WORDS = [
   ],
 ];
 
-/** Texts whose parts are repeated until they are as large as a description may be. */
-const huge = fc
-  .tuple(wordSalad(WORDS, 4), wordSalad(WORDS, 6), wordSalad(WORDS, 4))
-  .filter(([, part]) => part !== "")
-  .map(([before, part, after]) => before + part.repeat(MAX_DOMAIN_XML_BYTES / Buffer.byteLength(part)) + after);
+/** The part again and again, "#" a new number each time, until there are so many characters. */
+function many(part: string, characters: number): string {
+  const times = part === "" ? 0 : characters / (part.length + part.split("#").length * 4);
+  return Array.from({ length: times }, (_, number) => part.replaceAll("#", String(number))).join("");
+}
+
+/** Texts of which two parts are repeated until they are as large as a description may be. */
+const salad = wordSalad(WORDS, 4);
+const huge = fc.tuple(salad, salad, salad, salad, salad).map(([before, one, between, other, after]) => {
+  const half = MAX_DOMAIN_XML_BYTES / 2;
+  return before + many(one, half) + between + many(other, half) + after;
+});
 
 const display = fc.record({
   kind: fc.constantFrom("spice", "vnc", "other"),

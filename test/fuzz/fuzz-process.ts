@@ -28,10 +28,15 @@ async function rounds({ property, runs }: FuzzTarget): Promise<string | undefine
   do {
     const seed = only === undefined ? randomInt(2 ** 31) : Number(only);
     tell({ kind: "round", seed });
-    const details = await fc.check(property, { seed, numRuns: runs, interruptAfterTimeLimit: ROUND_MS });
+    const details = await fc.check(property, {
+      seed,
+      numRuns: runs,
+      interruptAfterTimeLimit: ROUND_MS,
+      includeErrorInReport: true,
+    });
     inputs += details.numRuns;
     if (details.failed) {
-      const report = (await fc.asyncDefaultReportMessage(details))?.slice(0, MOST_REPORT) ?? "";
+      const report = (await fc.asyncDefaultReportMessage(details)).slice(0, MOST_REPORT);
       tell({ kind: "failed", report });
       return report;
     }
