@@ -6,7 +6,7 @@ import { parseDocument } from "yaml";
  * warnings do: the line that cannot be read may be the one with the password.
  */
 export function readYaml(text: string): unknown {
-  const document = parseDocument(text);
+  const document = parseDocument(text, { logLevel: "error" });
   const [error] = document.errors;
   const [at] = error?.linePos ?? [];
   if (error) throw new Error(at === undefined ? error.code : `${error.code} at line ${at.line}, column ${at.col}`);

@@ -64,16 +64,7 @@ const file = join(folder, "config.yaml");
 
 const value = fc.oneof(
   fc.jsonValue({ maxDepth: 2 }),
-  fc.constantFrom(
-    "127.0.0.1:1",
-    "0.0.0.0:1",
-    "http://a/b",
-    "https://a.example",
-    "10.0.0.0/8",
-    "/dev/null",
-    "/",
-    DATABASE,
-  ),
+  fc.constantFrom("127.0.0.1:1", "0.0.0.0:1", "http://a/b", "https://a.example", "10.0.0.0/8", "/dev/null", "/"),
   fc.constantFrom(0, -1, 1.5, 1e308, 60, true, "60", [], {}, ["a"], "auto", "direct"),
 );
 const settings = fc.array(fc.tuple(fc.constantFrom(...NAMES), value), { maxLength: 6 });
@@ -99,21 +90,22 @@ const variable = fc.oneof(
   fc.constantFrom(...SETTINGS).map(({ env }) => env),
   fc.string({ maxLength: 12 }).map((name) => `SPICEGATE_${name.replaceAll("\0", "")}`),
 );
-const env = fc.dictionary(
-  variable,
-  fc.oneof(fc.string(), fc.constantFrom(DATABASE, "127.0.0.1:1", "true", "[", "{a: 1}")),
-  {
-    maxKeys: 3,
-  },
-);
+const env = fc.dictionary(variable, fc.oneof(fc.string(), fc.constantFrom("127.0.0.1:1", "true", "[", "{a: 1}")), {
+  maxKeys: 3,
+});
 
-/** The password in a key's place is a name, and names are told. */
+/** The password in a name's place is a name, and names of settings are told. */
 function hasPasswordInName(yaml: string): boolean {
-  const read = outcomeOf(
-    () => JSON.stringify(parse(yaml, { logLevel: "silent" }) ?? null),
+  let found = false;
+  const look = (name: string, inside: unknown): unknown => {
+    found ||= name.includes(PASSWORD);
+    return inside;
+  };
+  outcomeOf(
+    () => JSON.stringify(parse(yaml, { logLevel: "silent" }), look),
     () => true,
   );
-  return read.ok && /Pa55w0rd[^"]*":/.test(read.value);
+  return found;
 }
 
 /** Settings, or a ConfigError that names each problem; neither tells the database's password. */

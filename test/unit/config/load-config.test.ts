@@ -99,6 +99,7 @@ describe("loadConfig", () => {
     const listener = (warning: Error): void => void warnings.push(warning);
     process.on("warning", listener);
     problemsOf(write("api: { password: !!S3CRET x }"));
+    problemsOf(write("api: { [S3CRET]: x }"));
     await new Promise((resolve) => setImmediate(resolve));
     process.off("warning", listener);
     expect(warnings).to.deep.equal([]);
