@@ -9,7 +9,7 @@ import { GatewayUnderTest } from "../unit/gateway/gateway-harness.js";
 import type { FuzzTarget } from "./fuzz-target.js";
 import type { RawAnswer } from "./http-exchange.js";
 import { exchange, httpRequest } from "./http-exchange.js";
-import { mostly, spoiltText, wordSalad } from "./mutations.js";
+import { mostly, spoiltText, withOddities, wordSalad } from "./mutations.js";
 
 const MOST_MS = 2_000;
 const gateway = new GatewayUnderTest({ trustedProxies: ["127.0.0.1"] });
@@ -74,23 +74,28 @@ const body = fc.oneof(
   fc.nat({ max: 5_000 }).map((depth) => "[".repeat(depth)),
 );
 const version = mostly("compute 2.1", "compute 2.6", "compute 2.8", "compute 2.99", "compute latest", "compute 2.100");
-const headers = fc.record(
-  {
+const headers = withOddities(
+  fc.record({
     "openstack-api-version": version,
-    "x-openstack-nova-api-version": mostly("2.1", "latest"),
     "x-auth-token": mostly("demo"),
-    "x-request-id": fc.string(),
-    "content-type": mostly("application/json", "text/plain", "application/json; charset=x"),
-    "x-forwarded-for": mostly("192.0.2.1", "10.0.0.1, 192.0.2.1"),
-    "x-forwarded-proto": mostly("https"),
-    "x-forwarded-host": mostly("nova.example"),
-    accept: fc.string(),
-    expect: fc.constant("100-continue"),
-  },
-  { requiredKeys: [] },
+    "content-type": mostly("application/json"),
+  }),
+  fc.record(
+    {
+      "x-openstack-nova-api-version": mostly("2.1", "latest"),
+      "x-request-id": fc.string(),
+      "content-type": mostly("text/plain", "application/json; charset=x"),
+      "x-forwarded-for": mostly("127.0.0.1", "192.0.2.1", "10.0.0.1, 192.0.2.1"),
+      "x-forwarded-proto": mostly("https"),
+      "x-forwarded-host": mostly("nova.example"),
+      accept: fc.string(),
+      expect: fc.constant("100-continue"),
+    },
+    { requiredKeys: [] },
+  ),
 );
 const request = fc.record({
-  method: mostly("GET", "POST", "HEAD", "DELETE", "OPTIONS", "PUT"),
+  method: mostly("GET", "POST", "GET", "POST", "HEAD", "DELETE"),
   target: fc.tuple(path, query).map(([to, what]) => (what === "" ? to : `${to}?${what}`)),
   headers,
   body,
@@ -117,7 +122,7 @@ export const target: FuzzTarget = {
     const answer = await within("an answer", exchange(gateway.address, httpRequest(asked)), MOST_MS);
     if (answer === undefined) return;
     expect(answer.status, JSON.stringify(answer)).to.be.oneOf([
-      100, 200, 300, 302, 400, 401, 404, 405, 406, 409, 413, 414, 415, 417, 431,
+      200, 300, 302, 400, 401, 404, 405, 406, 409, 413, 414, 415, 417, 431,
     ]);
     if (answer.status >= 400 && answer.body !== "") expectFault(answer);
     const { lists, lookups, consoles } = gateway.useCases;

@@ -20,7 +20,7 @@ export interface RawAnswer {
 /** The bytes of a request whose values are free, on a connection that ends after it. Values may end lines: that is the point. */
 export function httpRequest({ method, target, headers, body }: RawRequest): Buffer {
   const all: RawRequest["headers"] = {
-    host: "own.example",
+    host: "localhost",
     connection: "close",
     "content-length": String(Buffer.byteLength(body)),
     ...headers,
@@ -29,20 +29,24 @@ export function httpRequest({ method, target, headers, body }: RawRequest): Buff
   return Buffer.from([`${method} ${target} HTTP/1.1`, ...lines, "", body].join("\r\n"));
 }
 
-/** What is answered until the connection ends; undefined where it ends without an answer. Never fails. */
+/** What is answered until the connection ends, or is upgraded; undefined where it ends without an answer. Never fails. */
 export function exchange(address: string, bytes: Buffer): Promise<RawAnswer | undefined> {
   const [host, port] = address.split(":");
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     const socket = connect(Number(port), host);
     socket.on("error", () => undefined);
-    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.on("data", (chunk: Buffer) => {
+      chunks.push(chunk);
+      if (answerFrom(Buffer.concat(chunks).toString())?.status === 101) socket.destroy();
+    });
     socket.once("close", () => resolve(answerFrom(Buffer.concat(chunks).toString())));
-    socket.end(bytes);
+    socket.write(bytes);
   });
 }
 
-function answerFrom(text: string): RawAnswer | undefined {
+function answerFrom(all: string): RawAnswer | undefined {
+  const text = all.replace(/^HTTP\/1\.1 100 Continue\r\n\r\n/, "");
   const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(text) ?? [];
   const end = text.indexOf("\r\n\r\n");
   if (status === undefined || end === -1) return undefined;

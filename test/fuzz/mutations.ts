@@ -54,8 +54,19 @@ export function wordSalad(words: readonly string[], maxLength = 40): fc.Arbitrar
   return fc.array(word, { maxLength }).map((all) => all.join(""));
 }
 
-/** A random one of them, or a random text. */
+/** A random one of them, now and then a random text: many of these together are still right quite often. */
 export function mostly(...words: readonly string[]): fc.Arbitrary<string> {
   const anything = fc.oneof(fc.string(), fc.string({ unit: "binary" }));
-  return fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...words) }, anything);
+  return fc.oneof({ weight: 15, arbitrary: fc.constantFrom(...words) }, anything);
+}
+
+/** What is there always, and, in one of four, something of what is seldom there. */
+export function withOddities<T extends object, O extends object>(
+  always: fc.Arbitrary<T>,
+  odd: fc.Arbitrary<O>,
+): fc.Arbitrary<T & Partial<O>> {
+  const nothing: fc.Arbitrary<Partial<O>> = fc.constant({});
+  return fc
+    .tuple(always, fc.oneof({ weight: 3, arbitrary: nothing }, odd))
+    .map(([usual, unusual]) => ({ ...usual, ...unusual }));
 }
