@@ -40,7 +40,7 @@ export default tseslint.config(
   },
   {
     // These talk to a person on a terminal.
-    files: ["demo/**/*.ts", "docs/**/*.ts", "test/bench/**/*.ts", "test/soak/**/*.ts"],
+    files: ["demo/**/*.ts", "docs/**/*.ts", "test/bench/**/*.ts", "test/soak/**/*.ts", "test/fuzz/main.ts"],
     rules: { "no-console": "off" },
   },
 );

@@ -13,11 +13,15 @@ export class XmlError extends Error {
   override readonly name = "XmlError";
 }
 
-type Prefixes = ReadonlyMap<string, string>;
+/** The prefixes that one element declares, and those around it: never copied, since there may be very many. */
+interface Prefixes {
+  readonly own: ReadonlyMap<string, string>;
+  readonly outer: Prefixes | undefined;
+}
 
 const ATTRIBUTE = /\s*([^\s=]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/y;
 const NAME_END = /[\s/]/;
-const NO_PREFIXES: Prefixes = new Map();
+const NO_PREFIXES: Prefixes = { own: new Map(), outer: undefined };
 const ENTITIES: ReadonlyMap<string, string> = new Map([
   ["amp", "&"],
   ["lt", "<"],
@@ -131,17 +135,27 @@ function openTag(tag: string, inherited: Prefixes): Open {
   const attributes = nameEnd === -1 ? "" : tag.slice(nameEnd);
   const prefixes = attributes.includes("xmlns") ? declared(attributes, inherited) : inherited;
   const colon = written.indexOf(":");
-  const namespace = prefixes.get(colon === -1 ? "" : written.slice(0, colon)) ?? (colon === -1 ? "" : undefined);
+  const namespace =
+    namespaceOf(prefixes, colon === -1 ? "" : written.slice(0, colon)) ?? (colon === -1 ? "" : undefined);
   return { element: new XmlElement(written.slice(colon + 1), namespace, attributes), written, prefixes };
 }
 
-function declared(attributes: string, inherited: Prefixes): Prefixes {
-  const prefixes = new Map(inherited);
+function declared(attributes: string, outer: Prefixes): Prefixes {
+  const own = new Map<string, string>();
   for (const [key, value] of attributesOf(attributes)) {
-    if (key === "xmlns") prefixes.set("", value);
-    else if (key.startsWith("xmlns:")) prefixes.set(key.slice(6), value);
+    if (key === "xmlns") own.set("", value);
+    else if (key.startsWith("xmlns:")) own.set(key.slice(6), value);
   }
-  return prefixes;
+  return { own, outer };
+}
+
+/** What the nearest declaration of a prefix says. As many steps at most as elements are nested. */
+function namespaceOf(prefixes: Prefixes, prefix: string): string | undefined {
+  for (let scope: Prefixes | undefined = prefixes; scope !== undefined; scope = scope.outer) {
+    const namespace = scope.own.get(prefix);
+    if (namespace !== undefined) return namespace;
+  }
+  return undefined;
 }
 
 function* attributesOf(text: string): Generator<readonly [string, string]> {

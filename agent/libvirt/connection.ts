@@ -4,6 +4,7 @@ import type { LibvirtFailure } from "./messages.js";
 import type { Libvirt, Pointer } from "./native.js";
 import {
   VIR_ERR_INTERNAL_ERROR,
+  VIR_ERR_ACCESS_DENIED,
   VIR_ERR_NO_SUPPORT,
   VIR_ERR_RPC,
   VIR_ERR_SYSTEM_ERROR,
@@ -12,6 +13,8 @@ import {
 
 /** The codes that a lost connection has, where libvirt's RPC layer says them; there is none of its own for it. */
 const LOST_CODES = [VIR_ERR_INTERNAL_ERROR, VIR_ERR_SYSTEM_ERROR, VIR_ERR_RPC];
+/** The driver lacks the call; or polkit's rules, where libvirtd asks them about single calls, do not let us make it. */
+const UNAVAILABLE_CODES = [VIR_ERR_NO_SUPPORT, VIR_ERR_ACCESS_DENIED];
 
 /** libvirt said no. Only inside workers; the main thread sees the failure. */
 export class LibvirtError extends Error {
@@ -52,12 +55,12 @@ export function nonNegative(libvirt: Libvirt, value: number): number {
   return value;
 }
 
-/** Passes on what a call returned, or `otherwise` where this hypervisor's driver does not have the call. */
+/** Passes on what a call returned, or `otherwise` where this hypervisor's driver lacks the call, or libvirt forbids it to us. */
 export function ifSupported<T>(call: () => T, otherwise: T): T {
   try {
     return call();
   } catch (error) {
-    if (failureOf(error).code === VIR_ERR_NO_SUPPORT) return otherwise;
+    if (UNAVAILABLE_CODES.includes(failureOf(error).code)) return otherwise;
     throw error;
   }
 }

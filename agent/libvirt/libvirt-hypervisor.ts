@@ -28,6 +28,7 @@ import { RunningDomains } from "./running-domains.js";
 
 const DEFAULT_READERS = 2;
 const OPENERS = 2;
+const NOT_YET: HypervisorStatus = { available: false, info: undefined, detail: "not connected yet" };
 
 /** What a libvirt hypervisor is made of. */
 export interface LibvirtOptions {
@@ -64,7 +65,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #onStatus = new Set<(status: HypervisorStatus) => void>();
   readonly #onChange = new Set<(change: DomainChange) => void>();
   readonly #stop = new AbortController();
-  #status: HypervisorStatus = { available: false, info: undefined, detail: "not connected yet" };
+  #status = NOT_YET;
   #wakeUp: () => void = () => undefined;
   #connecting: Promise<void> = Promise.resolve();
   #stopped: Promise<void> | undefined;
@@ -242,9 +243,10 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   #setStatus(status: HypervisorStatus): void {
-    const changed = status.available !== this.#status.available;
+    // Of a start that finds no libvirt the first failure is news; the same one again is not.
+    const isNews = this.#status === NOT_YET || status.available !== this.#status.available;
     this.#status = status;
-    if (!changed) return;
+    if (!isNews) return;
     if (status.available) this.#log.info({ hypervisor: status.info }, "libvirt is available");
     else this.#log.warn({ detail: status.detail }, "libvirt is not available");
     for (const listener of this.#onStatus) listener(status);

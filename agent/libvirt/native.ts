@@ -19,6 +19,7 @@ export const VIR_ERR_NO_DOMAIN = 42;
 export const VIR_ERR_OPERATION_INVALID = 55;
 export const VIR_ERR_ARGUMENT_UNSUPPORTED = 74;
 export const VIR_ERR_OPERATION_UNSUPPORTED = 84;
+export const VIR_ERR_ACCESS_DENIED = 88;
 export const VIR_FROM_RPC = 7;
 export const VIR_DOMAIN_EVENT_ID_LIFECYCLE = 0;
 export const VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH = 1;

@@ -4,9 +4,9 @@
 // mean nothing here, are in nova-options.ts.
 import { distance } from "fastest-levenshtein";
 import { readFileSync } from "node:fs";
-import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { NOVA_OPTIONS, novaNames } from "./nova-options.js";
+import { readYaml } from "./read-yaml.js";
 import type { SettingsTree } from "./settings-tree.js";
 import { isTree, setAt, valueAt } from "./settings-tree.js";
 import type { Translation } from "./translate-nova-options.js";
@@ -133,7 +133,7 @@ function readTree(file: string): SettingsTree {
   }
   let tree: unknown;
   try {
-    tree = parseYaml(text);
+    tree = readYaml(text);
   } catch (error) {
     throw new ConfigError([`${file} is not valid YAML: ${messageOf(error)}`]);
   }
@@ -157,7 +157,7 @@ function applyEnvironment(
       continue;
     }
     try {
-      setAt(tree, target.name, target.isText ? value : parseYaml(value));
+      setAt(tree, target.name, target.isText ? value : readYaml(value));
     } catch {
       problems.push(`${name}: not valid YAML`);
     }

@@ -10,6 +10,7 @@ import { waitUntil } from "../../../demo/wait-until.js";
 import { LIBVIRT_CALL_MS, LIBVIRT_REOPEN_MS, STOP_STEP_MS } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { reasonOf } from "../../../src/lib/service-error.js";
+import { FakeLog } from "../../fakes/fake-log.js";
 import { untilAvailable } from "../../harness/hypervisor-status.js";
 import { qemuPid } from "../../harness/qemu-pid.js";
 import { rejectionOf } from "../../harness/rejection.js";
@@ -186,10 +187,11 @@ describe("LibvirtHypervisor with a real libvirtd", function () {
     }
   });
 
-  it("starts without libvirtd and finds it when it comes", async () => {
+  it("starts without libvirtd, says once why it has none, and finds it when it comes", async () => {
     await hypervisor.stop();
     libvirtd.kill("SIGKILL");
-    hypervisor = new LibvirtHypervisor({ uri: libvirtd.uri, log: silentLog });
+    const fakeLog = new FakeLog();
+    hypervisor = new LibvirtHypervisor({ uri: libvirtd.uri, log: fakeLog.log });
     await hypervisor.start();
     await waitUntil(() => hypervisor.status().detail.includes("Failed to connect"), {
       ms: SOON_MS,
@@ -197,5 +199,6 @@ describe("LibvirtHypervisor with a real libvirtd", function () {
     });
     await libvirtd.start();
     await untilAvailable(hypervisor, true, RECOVERY_MS);
+    expect(fakeLog.at("warn").map(({ detail }) => String(detail).slice(0, 17))).to.deep.equal(["Failed to connect"]);
   });
 });

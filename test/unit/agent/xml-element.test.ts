@@ -135,6 +135,22 @@ describe("readXml", () => {
       expect(performance.now() - begun, piece).to.be.lessThan(3_000);
     }
   });
+
+  it("takes time in proportion to the size where many prefixes are in force and many are declared", () => {
+    const half = MAX_DOMAIN_XML_BYTES / 2;
+    const prefixes = Array.from({ length: half / 16 }, (_, number) => ` xmlns:p${number}='u'`).join("");
+    const begun = performance.now();
+    readXml(`<r${prefixes}>${"<a xmlns:q=''/>".repeat(half / 16)}</r>`);
+    expect(performance.now() - begun).to.be.lessThan(3_000);
+  });
+
+  it("lets a declaration hold inside its element only, and the nearest one win", () => {
+    const root = readXml("<r xmlns:p='outer'><a xmlns:p='inner'><p:x/></a><p:x/><b xmlns='d'><x/></b><x/></r>");
+    expect(root.child("a")?.child("x", "inner")).to.not.equal(undefined);
+    expect(root.child("x", "outer")).to.not.equal(undefined);
+    expect(root.child("b", "d")?.child("x", "d")).to.not.equal(undefined);
+    expect(root.child("x")).to.not.equal(undefined);
+  });
 });
 
 const names = fc.constantFrom("a", "b", "domain", "graphics", "x-y", "é");

@@ -75,8 +75,34 @@ describe("loadConfig", () => {
 
   it("says what is wrong with a file it cannot use", () => {
     expect(problemsOf(join(folder, "missing.yaml"))[0]).to.match(/^cannot read .*ENOENT/);
-    expect(problemsOf(write("a: [1"))[0]).to.match(/is not valid YAML/);
+    expect(problemsOf(write("a: [1"))[0]).to.match(/is not valid YAML: .* at line 1, column \d+$/);
+    expect(problemsOf(write("a: *nothing"))[0]).to.match(/is not valid YAML: an alias/);
     expect(problemsOf(write("- 1"))[0]).to.match(/must hold sections/);
+  });
+
+  it("quotes no line of a file it cannot read, which may be the one with the password", () => {
+    for (const text of [
+      "\n  url: S3CRET\napi:\n",
+      "api: { password: S3CRET",
+      'api: "S3CRET',
+      "api: *S3CRET",
+      "api: !!S3CRET x",
+    ]) {
+      const problems = problemsOf(write(text));
+      expect(problems, text).to.have.length.above(0);
+      expect(problems.join("\n"), text).to.not.include("S3CRET");
+    }
+  });
+
+  it("has the parser write no warnings of its own, which quote lines too", async () => {
+    const warnings: Error[] = [];
+    const listener = (warning: Error): void => void warnings.push(warning);
+    process.on("warning", listener);
+    problemsOf(write("api: { password: !!S3CRET x }"));
+    problemsOf(write("api: { [S3CRET]: x }"));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", listener);
+    expect(warnings).to.deep.equal([]);
   });
 });
 

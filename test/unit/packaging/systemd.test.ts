@@ -13,6 +13,8 @@ import {
 import { outputOf, runCommand } from "../../harness/run-command.js";
 
 const FOLDER = join(PROJECT_FOLDER, "packaging/systemd");
+// Of 10. What is left are the network, unix sockets, memory that is written and run (Node compiles), and the host's files.
+const MOST_EXPOSURE = 1.1;
 const INSTALLED = "/opt/spicegate/current/bin";
 const SERVICES = readdirSync(FOLDER).filter((name) => name.endsWith(".service"));
 const read = (name: string): string => readFileSync(join(FOLDER, name), "utf8");
@@ -26,7 +28,11 @@ function directive(service: string, name: string): string | undefined {
 function confinement(service: string): string[] {
   return read(service)
     .split("\n")
-    .filter((line) => /^(Protect|Private|Restrict[A-Z]|NoNew|Cap|System|Lock|UMask|Remove)/.test(line));
+    .filter((line) =>
+      /^(Protect|Proc|Private|Restrict[A-Z]|NoNew|Cap|System|Lock|UMask|Remove|LimitCORE|Supplementary|Ambient)/.test(
+        line,
+      ),
+    );
 }
 
 describe("packaging/systemd", function () {
@@ -51,6 +57,19 @@ describe("packaging/systemd", function () {
     });
     const { code, stdout, stderr } = await runCommand("systemd-analyze", ["verify", "--man=no", ...files]);
     expect([code, stdout, stderr]).to.deep.equal([0, "", ""]);
+  });
+
+  it("leaves every service little to do harm with, by systemd's own reckoning", async () => {
+    for (const name of SERVICES) {
+      const judged = await outputOf("systemd-analyze", [
+        "security",
+        "--offline=true",
+        "--no-pager",
+        join(FOLDER, name),
+      ]);
+      const [, exposure] = /exposure level for [^:]+: ([\d.]+) OK/.exec(judged) ?? [];
+      expect(Number(exposure), name).to.be.at.most(MOST_EXPOSURE);
+    }
   });
 
   it("starts programs that the package has", () => {
@@ -78,7 +97,7 @@ describe("packaging/systemd", function () {
 
   it("confines every service alike", () => {
     const [first = "", ...others] = SERVICES;
-    expect(confinement(first)).to.have.length.above(15);
+    expect(confinement(first)).to.have.length.above(15).and.to.include("LimitCORE=0");
     for (const other of others) expect(confinement(other), other).to.deep.equal(confinement(first));
   });
 

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+import fc from "fast-check";
+import type { FuzzTarget } from "../../fuzz/fuzz-target.js";
+
+/** Ends its process. */
+export const target: FuzzTarget = { runs: 1, property: fc.property(fc.nat(), () => process.exit(3)) };
