@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { hostname } from "node:os";
 import { agentSchema, loadAgentConfig } from "../../../agent/agent-config.js";
 import { ConfigError, listSettings } from "../../../src/config/load-config.js";
+import { TestAuthority } from "../../harness/certificates.js";
 
 function problemsOf(env: Record<string, string>): readonly string[] {
   try {
@@ -46,6 +47,26 @@ describe("The agent's configuration", () => {
     expect(problems('["127.0.0.1:1", "127.0.0.1:1"]')[0]).to.match(/twice/);
     expect(problems('["192.0.2.1:50052"]')[0]).to.match(/loopback/);
     expect(problems('["127.0.0.1"]')[0]).to.match(/host:port/);
+  });
+
+  it("lets it go beyond loopback with a certificate, which needs the controllers' authority, or on its operator's word", () => {
+    const beyond = { SPICEGATE_AGENT__CONTROLLERS: '["192.0.2.1:50052"]' };
+    expect(problemsOf(beyond)[0]).to.include("set agent.cert, or, if everybody on the way may read along");
+    expect(problemsOf({ ...beyond, SPICEGATE_AGENT__INSECURE: "true" })).to.deep.equal([]);
+    expect(problemsOf({ ...beyond, SPICEGATE_AGENT__CERT: "a.pem" })[0]).to.include(
+      "agent.ca_file: is needed with agent.cert",
+    );
+    const authority = new TestAuthority();
+    try {
+      const { certFile, keyFile } = authority.issue();
+      const files = { SPICEGATE_AGENT__CERT: certFile, SPICEGATE_AGENT__KEY: keyFile };
+      const good = { ...beyond, ...files, SPICEGATE_AGENT__CA_FILE: authority.certFile };
+      expect(problemsOf(good)).to.deep.equal([]);
+      const bad = { ...good, SPICEGATE_AGENT__KEY: "/missing", SPICEGATE_TELEMETRY__CERT: "/gone" };
+      expect(problemsOf(bad).map((problem) => problem.split(":")[0])).to.deep.equal(["agent.cert", "telemetry.cert"]);
+    } finally {
+      authority.remove();
+    }
   });
 
   it("describes every setting, the same on every machine", () => {

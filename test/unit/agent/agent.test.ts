@@ -7,6 +7,7 @@ import { silentLog } from "../../../src/lib/log.js";
 import { aDomain, uuidOf } from "../../fakes/domains.js";
 import type { FakeStream } from "../../fakes/fake-controller.js";
 import { FakeController } from "../../fakes/fake-controller.js";
+import { FakeLog } from "../../fakes/fake-log.js";
 import { FakeHypervisor } from "../../fakes/fake-hypervisor.js";
 import { FakeTunnelServer } from "../../fakes/fake-tunnel-server.js";
 import { socketPair } from "../../harness/socket-pair.js";
@@ -40,6 +41,15 @@ describe("Agent", () => {
   async function get(path: string): Promise<Response> {
     return fetch(`http://127.0.0.1:${agent.telemetry.port}${path}`);
   }
+
+  it("warns at every start where it goes to controllers in the clear on its operator's word", async () => {
+    const env = { SPICEGATE_AGENT__INSECURE: "true", SPICEGATE_TELEMETRY__LISTEN: "127.0.0.1:0" };
+    const log = new FakeLog();
+    const insecure = new Agent({ config: loadAgentConfig({ env }), version: "1", log: log.log, hypervisor });
+    await insecure.start();
+    await insecure.stop();
+    expect(log.at("warn")[0]).to.include({ msg: "what goes to controllers is in the clear (agent.insecure)" });
+  });
 
   it("serves a controller by its settings and becomes ready", async () => {
     const peer = await controller.nextStream();

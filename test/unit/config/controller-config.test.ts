@@ -10,10 +10,75 @@ import { TestAuthority } from "../../harness/certificates.js";
 const load = (env: Record<string, string>): unknown => loadControllerConfig({ env });
 
 describe("loadControllerConfig", () => {
-  it("refuses every listener beyond loopback", () => {
-    for (const name of ["SPICEGATE_API__LISTEN", "SPICEGATE_AGENTS__LISTEN", "SPICEGATE_TELEMETRY__LISTEN"]) {
-      expect(() => load({ [name]: "0.0.0.0:1" }), name).to.throw("must be a loopback address");
+  const LISTENERS = [
+    ["api", "LISTEN"],
+    ["agents", "LISTEN"],
+    ["agents", "TUNNEL_LISTEN"],
+    ["agents", "ADVERTISE"],
+    ["gateway", "LISTEN"],
+    ["proxy", "LISTEN"],
+    ["telemetry", "LISTEN"],
+  ] as const;
+  const variable = (section: string, name: string): string => `SPICEGATE_${section.toUpperCase()}__${name}`;
+
+  it("refuses every listener beyond loopback, unless its section has TLS or says that it has none", () => {
+    for (const [section, name] of LISTENERS) {
+      const beyond = { [variable(section, name)]: "10.0.0.1:1" };
+      expect(() => load(beyond), name).to.throw(`${section}.${name.toLowerCase()}: must be a loopback address`);
+      load({ ...beyond, [variable(section, "INSECURE")]: "true" });
     }
+  });
+
+  it("keeps the legacy store on loopback whatever anybody says", () => {
+    for (const name of ["ADDRESS", "LISTEN", "TELEMETRY_LISTEN"]) {
+      expect(() => load({ [variable("consoleauth", name)]: "10.0.0.1:1" })).to.throw("must be a loopback address");
+    }
+  });
+
+  it("says what is wrong with the files of every section at once", () => {
+    const missing = Object.fromEntries(
+      LISTENERS.map(([section]) => [variable(section, "CERT"), `/missing-${section}`] as const),
+    );
+    const sections = ["api", "agents", "gateway", "proxy", "telemetry"];
+    for (const section of sections) {
+      const files = { ...missing, [variable("agents", "CA_FILE")]: "/missing-ca" };
+      expect(() => load(files)).to.throw(
+        `${section}.cert: ENOENT: no such file or directory, open '/missing-${section}'`,
+      );
+    }
+  });
+
+  describe("for agents", () => {
+    const INSECURE = { [variable("agents", "INSECURE")]: "true" };
+    const LISTEN = variable("agents", "LISTEN");
+    const ADVERTISE = variable("agents", "ADVERTISE");
+
+    it("asks for the authority by which their certificates are judged", () => {
+      expect(() => load({ [variable("agents", "CERT")]: "a.pem" })).to.throw(
+        "agents.ca_file: is needed with agents.cert",
+      );
+    });
+
+    it("wants to know which address they dial where it listens on all", () => {
+      for (const name of [LISTEN, variable("agents", "TUNNEL_LISTEN")]) {
+        for (const all of ["0.0.0.0:50052", "[::]:50052"]) {
+          expect(() => load({ ...INSECURE, [name]: all })).to.throw("agents.advertise: is needed where");
+          load({ ...INSECURE, [name]: all, [ADVERTISE]: "10.0.0.1:50052" });
+        }
+      }
+      const nowhere = { ...INSECURE, [ADVERTISE]: "0.0.0.0:50052" };
+      expect(() => load(nowhere)).to.throw("agents.advertise: must be an address that agents can dial");
+    });
+
+    it("believes their machines' metadata unless they may be on other machines", () => {
+      const trusts = (env: Record<string, string>, expected: boolean): void => {
+        expect(load(env)).to.have.nested.property("inventory.trust_domain_metadata", expected);
+      };
+      trusts({}, true);
+      trusts({ ...INSECURE, [LISTEN]: "10.0.0.1:50052" }, false);
+      trusts({ ...INSECURE, [LISTEN]: "10.0.0.1:50052", SPICEGATE_INVENTORY__TRUST_DOMAIN_METADATA: "true" }, true);
+      trusts({ SPICEGATE_INVENTORY__TRUST_DOMAIN_METADATA: "false" }, false);
+    });
   });
 
   describe("with TLS for browsers", () => {

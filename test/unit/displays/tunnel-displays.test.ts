@@ -60,6 +60,25 @@ describe("TunnelDisplays", () => {
   const answer = (result: Reply["result"]): void => link.receive({ id: 1n, result });
   const cancels = (): number => sent.filter(({ $case }) => $case === "cancel").length;
 
+  it("expects the tunnel of the instance's host", async () => {
+    const hosts: string[] = [];
+    const watched: Pick<TunnelListener, "expect"> = {
+      expect: (options) => {
+        hosts.push(options.host);
+        return tunnels.expect(options);
+      },
+    };
+    const router = new AgentRouter({ log: silentLog, metrics });
+    router.add(link);
+    const opening = new TunnelDisplays({ router, tunnels: watched }).open(TARGET, {
+      ms: 1,
+      requestId: "r",
+      signal: new AbortController().signal,
+    });
+    await rejectionOf(opening);
+    expect(hosts).to.deep.equal([TARGET.host]);
+  });
+
   it("has the agent open the display and gives out the tunnel it brings", async () => {
     const opening = open();
     expect(asked()).to.include({ instanceUuid: "u", tunnelAddress: tunnels.address });

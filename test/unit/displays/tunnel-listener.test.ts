@@ -75,6 +75,16 @@ describe("TunnelListener", () => {
     expect([listener.openTunnels, kept.socket.destroyed]).to.deep.equal([1, false]);
   });
 
+  it("tells agents of the host at which they reach it, with its own port", async () => {
+    const advertised = new TunnelListener({ listen: LISTEN, advertisedHost: "controller.example", log: log.log });
+    await advertised.start();
+    try {
+      expect(advertised.address).to.match(/^controller\.example:[1-9]\d*$/);
+    } finally {
+      await advertised.stop();
+    }
+  });
+
   it("takes a secret once", async () => {
     const expected = expectOne();
     new TunnelClient(expected.address).request(expected.secret);

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { formatAddress, isLoopback, loopbackAddress, parseAddress } from "../../../src/lib/listen-address.js";
+import {
+  formatAddress,
+  isLoopback,
+  isWildcard,
+  loopbackAddress,
+  parseAddress,
+} from "../../../src/lib/listen-address.js";
 
 describe("parseAddress", () => {
   it("reads names, IPv4 and bracketed IPv6", () => {
@@ -28,6 +34,15 @@ describe("isLoopback", () => {
     for (const host of ["127.0.0.1", "127.9.9.9", "::1", "localhost"]) expect(isLoopback(host), host).to.equal(true);
     for (const host of ["0.0.0.0", "::", "10.0.0.1", "128.0.0.1", "example.org", "127.0.0.1.example.org"]) {
       expect(isLoopback(host), host).to.equal(false);
+    }
+  });
+});
+
+describe("isWildcard", () => {
+  it("knows what stands for every address", () => {
+    for (const text of ["0.0.0.0:1", "[::]:1", "0:1", "[0::0]:1"]) expect(isWildcard(text), text).to.equal(true);
+    for (const text of ["10.0.0.0:1", "[::1]:1", "[fe80::]:1", "a.example:1", "::"]) {
+      expect(isWildcard(text), text).to.equal(false);
     }
   });
 });

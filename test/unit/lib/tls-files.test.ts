@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Registry } from "prom-client";
 import { TLS_FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
-import type { TlsFilesOptions, TlsIdentity } from "../../../src/lib/tls-files.js";
+import type { TlsFileNames, TlsFilesOptions, TlsIdentity } from "../../../src/lib/tls-files.js";
 import { readTlsIdentity, TlsFiles } from "../../../src/lib/tls-files.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
@@ -44,7 +44,7 @@ describe("TlsFiles", () => {
   });
   afterEach(() => files.stop());
 
-  function watch(fileNames: typeof names, more: Partial<TlsFilesOptions> = {}): TlsFiles {
+  function watch(fileNames: TlsFileNames, more: Partial<TlsFilesOptions> = {}): TlsFiles {
     const metrics = createControllerMetrics(registry);
     const watched = new TlsFiles({ name: "proxy", files: fileNames, metrics, log: log.log, clock, ...more });
     changes = [];
@@ -182,6 +182,29 @@ describe("TlsFiles", () => {
   it("takes certificate and key from one file", () => {
     writeFileSync(names.cert, first.key + first.cert);
     expect(readTlsIdentity({ cert: names.cert, key: names.cert }).expiresAt.getTime()).to.equal(expiry(first));
+  });
+
+  it("takes new authorities together with the rest, and keeps the old ones where the new ones are too many", async () => {
+    await files.stop();
+    registry.clear();
+    const ca = join(folder, "ca.live");
+    const other = new TestAuthority("/CN=Other");
+    try {
+      writeFileSync(ca, authority.cert);
+      files = watch({ ...names, ca });
+      files.start();
+      expect(files.identity.ca).to.equal(authority.cert);
+      writeFileSync(ca, authority.cert + other.cert);
+      await look(2);
+      expect(files.identity.ca).to.equal(authority.cert + other.cert);
+      expect(files.identity.cert).to.equal(first.cert);
+      writeFileSync(ca, authority.cert.repeat(3));
+      await look(2);
+      expect(files.identity.ca).to.equal(authority.cert + other.cert);
+      expect(await metric("tls_reload_failures_total")).to.equal(1);
+    } finally {
+      other.remove();
+    }
   });
 
   it("stops looking", async () => {

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { Counter } from "prom-client";
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { request } from "node:https";
+import { connect } from "node:net";
+import { Counter, Registry } from "prom-client";
+import { listenerTls } from "../../../src/lib/listener-tls.js";
 import { silentLog } from "../../../src/lib/log.js";
+import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { createRegistry } from "../../../src/telemetry/metrics.js";
 import { Readiness } from "../../../src/telemetry/readiness.js";
 import { TelemetryServer } from "../../../src/telemetry/telemetry-server.js";
+import { TestAuthority } from "../../harness/certificates.js";
 import { rejectionOf } from "../../harness/rejection.js";
+import { within } from "../../harness/within.js";
 
 describe("TelemetryServer", () => {
   const registry = createRegistry();
@@ -41,6 +49,37 @@ describe("TelemetryServer", () => {
   it("refuses other paths and methods", async () => {
     expect((await get("/nothing")).status).to.equal(404);
     expect((await get("/metrics", { method: "POST" })).status).to.equal(405);
+  });
+
+  it("answers over TLS where it has a certificate, and stops amid a handshake", async () => {
+    const authority = new TestAuthority();
+    const { certFile, keyFile } = authority.issue();
+    const metrics = createControllerMetrics(new Registry());
+    const settings = { cert: certFile, key: keyFile, insecure: false };
+    const { tls, parts } = listenerTls("telemetry", settings, { metrics, log: silentLog });
+    const secure = new TelemetryServer({ ...options, tls });
+    for (const { part } of parts) await part.start();
+    await secure.start();
+    const silent = connect(secure.port, "127.0.0.1").on("error", () => undefined);
+    try {
+      const asking = request({
+        port: secure.port,
+        host: "127.0.0.1",
+        path: "/healthz",
+        ca: authority.cert,
+        agent: false,
+      });
+      asking.end();
+      const [response] = (await within("an answer", once(asking, "response"))) as [IncomingMessage];
+      response.resume();
+      expect(response.statusCode).to.equal(200);
+      expect(parts.map(({ name }) => name)).to.deep.equal(["telemetry certificate"]);
+      await within("the stop", secure.stop(), 2_000);
+    } finally {
+      silent.destroy();
+      for (const { part } of parts) await part.stop();
+      authority.remove();
+    }
   });
 
   it("says that its port is taken", async () => {
