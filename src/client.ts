@@ -72,5 +72,25 @@ export {
   DeleteTokensForInstanceRequest,
   DeleteTokensForInstanceResponse,
 } from "../proto/gen/spicegate/consoleauth/v1/consoleauth.js";
+export {
+  CreateJoinTokenRequest,
+  CreateJoinTokenResponse,
+  CreateUserTokenRequest,
+  CreateUserTokenResponse,
+  GetCallerRequest,
+  GetCallerResponse,
+  HostIdentity,
+  IdentityServiceClient,
+  IdentityServiceService,
+  ListHostIdentitiesRequest,
+  ListHostIdentitiesResponse,
+  ListUserTokensRequest,
+  ListUserTokensResponse,
+  RevokeHostRequest,
+  RevokeHostResponse,
+  RevokeUserTokensRequest,
+  RevokeUserTokensResponse,
+  UserToken,
+} from "../proto/gen/spicegate/identity/v1/identity.js";
 export { ErrorInfo, RetryInfo } from "../proto/gen/google/rpc/error_details.js";
 export { Status } from "../proto/gen/google/rpc/status.js";

@@ -19,8 +19,10 @@ import { runStatement } from "../harness/test-database.js";
 
 const SERVICES = [
   "grpc.health.v1.Health",
+  "spicegate.agent.v1.EnrollmentService",
   "spicegate.audit.v1.AuditService",
   "spicegate.console.v1.ConsoleService",
+  "spicegate.identity.v1.IdentityService",
   "spicegate.inventory.v1.InventoryService",
   "spicegate.session.v1.SessionService",
 ];

@@ -66,6 +66,7 @@ describe("the npm package", function () {
       SPICEGATE_PROXY__LISTEN: `127.0.0.1:${await freePort()}`,
       SPICEGATE_TELEMETRY__LISTEN: `127.0.0.1:${telemetry}`,
       SPICEGATE_DATABASE__URL: await createDatabase("empty"),
+      SPICEGATE_IDENTITY__TRUST_LOOPBACK: "true",
     };
     const main = packed.path("dist/src/main.js");
     await outputOf(process.execPath, [main, "migrate"], { env });
