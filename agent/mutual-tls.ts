@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { isIP } from "node:net";
 import type { ConnectionOptions, SecureContext, TLSSocket } from "node:tls";
 import { connect } from "node:tls";
+import type { Clock } from "../src/lib/clock.js";
 import { systemClock } from "../src/lib/clock.js";
 import { waitAtMost } from "../src/lib/deadline.js";
 import { FIRST_WORD_MS, TLS_HANDSHAKE_MS } from "../src/lib/limits.js";
@@ -19,6 +20,8 @@ export interface MutualTlsOptions {
   /** What is shown to the controller; undefined where it asks for nothing. */
   readonly identity?: TlsIdentity | undefined;
   readonly secureContext: SecureContext;
+  /** The machine's, unless a test has another. */
+  readonly clock?: Clock;
 }
 
 type SecureConnector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
@@ -63,10 +66,11 @@ export class MutualTls extends ChannelCredentials {
 
   /** Over a connection that stands; it is closed where this fails. */
   async #connect(socket: Socket): Promise<TLSSocket> {
+    const { identity, clock = systemClock } = this.#options;
     const secure = connect({ ...tlsOptionsTo(this.#options), socket, ALPNProtocols: ["h2"] });
     const expired = (): Error => new Error(`the controller ends no TLS handshake within ${TLS_HANDSHAKE_MS} ms`);
     try {
-      await waitAtMost({ ms: TLS_HANDSHAKE_MS, expired }, () => admitted(secure, this.#options.identity));
+      await waitAtMost({ ms: TLS_HANDSHAKE_MS, expired, clock }, () => admitted(secure, identity, clock));
       return secure;
     } catch (error) {
       secure.destroy();
@@ -79,13 +83,13 @@ export class MutualTls extends ChannelCredentials {
  * Waits for the handshake, and then for what a controller says first: only that, or its end, tells whether it has taken
  * our certificate. One that is slow to speak has taken it.
  */
-async function admitted(secure: TLSSocket, identity: TlsIdentity | undefined): Promise<void> {
+async function admitted(secure: TLSSocket, identity: TlsIdentity | undefined, clock: Clock): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const failed = (error?: Error): void => reject(new Error(describeDialFailure(error, identity), { cause: error }));
     secure.on("error", failed);
     secure.once("close", () => failed());
     secure.once("secureConnect", () => {
-      systemClock.after(FIRST_WORD_MS, resolve);
+      clock.after(FIRST_WORD_MS, resolve);
       secure.on("readable", () => {
         if (secure.readableLength > 0) resolve();
       });
@@ -95,7 +99,10 @@ async function admitted(secure: TLSSocket, identity: TlsIdentity | undefined): P
 }
 
 /** What `connect` of node:tls needs for a controller. An IP address is checked like a name, but never sent as one. */
-export function tlsOptionsTo({ host, secureContext }: Omit<MutualTlsOptions, "identity">): ConnectionOptions {
+export function tlsOptionsTo({
+  host,
+  secureContext,
+}: Pick<MutualTlsOptions, "host" | "secureContext">): ConnectionOptions {
   return { host, servername: isIP(host) === 0 ? host : "", secureContext };
 }
 

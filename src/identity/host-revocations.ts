@@ -3,7 +3,7 @@ import type { Notifications } from "../db/notifications.js";
 import type { Clock } from "../lib/clock.js";
 import { pause } from "../lib/deadline.js";
 import type { Part } from "../lib/lifecycle.js";
-import { REVOCATIONS_READ_MS } from "../lib/limits.js";
+import { REVOCATIONS_LOOK_MS, REVOCATIONS_UNHEARD_MS } from "../lib/limits.js";
 import type { Log } from "../lib/log.js";
 import type { HostCertificateStore, Revocation } from "./host-certificate-store.js";
 import { REVOCATIONS_CHANNEL } from "./host-certificate-store.js";
@@ -18,8 +18,8 @@ export interface HostRevocationsOptions {
 }
 
 /**
- * The hosts that were revoked, in memory. They are heard of when it happens; while nothing can be heard they are read
- * once a second. Memory alone lets in, and never refuses: a host may have joined again a moment ago.
+ * The hosts that were revoked, in memory. They are heard of when it happens, and read again while that is not certain.
+ * Memory alone lets in, and never refuses: a host may have joined again a moment ago.
  */
 export class HostRevocations implements Part {
   readonly #options: HostRevocationsOptions;
@@ -71,10 +71,16 @@ export class HostRevocations implements Part {
   }
 
   async #run(): Promise<void> {
-    const { notifications, clock } = this.#options;
-    while (await pause(REVOCATIONS_READ_MS, this.#stopping.signal, clock)) {
-      if (!notifications.hearing || !this.#revoked) await this.#read();
+    const { clock } = this.#options;
+    while (await pause(REVOCATIONS_LOOK_MS, this.#stopping.signal, clock)) {
+      if (!this.#hears() || !this.#revoked) await this.#read();
     }
+  }
+
+  #hears(): boolean {
+    const { notifications, clock } = this.#options;
+    const { hearing } = notifications;
+    return hearing !== undefined && clock.now() - hearing.until < REVOCATIONS_UNHEARD_MS;
   }
 
   /** Many calls in one instant make one read. */

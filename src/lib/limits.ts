@@ -220,8 +220,9 @@ export const MAX_CERTIFICATE_DAYS = 90;
 export const CERTIFICATE_BACKDATED_MS = 5 * 60_000;
 /** A certificate, or a request for one. */
 export const MAX_SIGNING_REQUEST_BYTES = 16 * 1024;
-/** How often revocations are read while nobody can be heard. */
-export const REVOCATIONS_READ_MS = 1_000;
+/** Revoked hosts are read so often while nothing was heard for certain for the longer time; both together are less than 2 s. */
+export const REVOCATIONS_LOOK_MS = 500;
+export const REVOCATIONS_UNHEARD_MS = 1_000;
 /** How long a revoked host's agent waits before it asks again. */
 export const REVOKED_WAIT_MS = 60_000;
 /** From dialling to the answer, at one address. */

@@ -10,7 +10,16 @@ export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Names whose values never reach a log, should one be passed by mistake; a second line of defence. */
-const SECRET_NAMES = ["token", "url", "authorization", "secret", "password", "tunnelSecret"];
+const SECRET_NAMES = [
+  "token",
+  "url",
+  "authorization",
+  "secret",
+  "password",
+  "tunnelSecret",
+  "joinToken",
+  "x-auth-token",
+];
 
 /** Makes the program's logger: one JSON line per entry on standard output, written before the call returns. */
 export function createLog(program: string, level: LogLevel): Log {
@@ -20,7 +29,7 @@ export function createLog(program: string, level: LogLevel): Log {
       base: { program, pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: SECRET_NAMES.flatMap((name) => [name, `*.${name}`]), censor: "[hidden]" },
+      redact: { paths: SECRET_NAMES.flatMap((name) => [`["${name}"]`, `*["${name}"]`]), censor: "[hidden]" },
     },
     destination({ fd: 1, sync: true }),
   );

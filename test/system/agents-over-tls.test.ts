@@ -119,11 +119,11 @@ describe("Callers over TLS", function () {
 
   before(async () => {
     const tls = { cert: certFile, key: keyFile };
-    const [api, gateway] = [await freePort(), await freePort()];
+    const [api, proxy] = [await freePort(), await freePort()];
     const controller = {
       api: { listen: `0.0.0.0:${api}`, ...tls },
-      gateway: { listen: `0.0.0.0:${gateway}`, insecure: true },
-      proxy: tls,
+      gateway: tls,
+      proxy: { listen: `0.0.0.0:${proxy}`, insecure: true },
     };
     deployment = await Deployment.start({ controller });
   });
@@ -155,12 +155,12 @@ describe("Callers over TLS", function () {
   it("are warned of what listens in the clear beyond this machine, and of nothing else", () => {
     const warnings = deployment.controllerLog().filter(({ level }) => level === "warn");
     expect(warnings.map(({ msg }) => msg)).to.deep.equal([
-      "gateway listens in the clear beyond this machine, as insecure says: give it a cert",
+      "proxy listens in the clear beyond this machine, as insecure says: give it a cert",
     ]);
   });
 
-  it("ask over https whether the proxy is there", async () => {
-    const asking = request(`https://${deployment.proxy}/healthz`, { ca: authority.cert });
+  it("ask Nova's API over https for its versions", async () => {
+    const asking = request(`https://${deployment.gateway}/v2.1`, { ca: authority.cert });
     asking.end();
     const [response] = (await once(asking, "response")) as [IncomingMessage];
     response.resume();

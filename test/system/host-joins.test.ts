@@ -69,7 +69,7 @@ describe("A host that joins", function () {
 
   after(async () => {
     const stops = await Promise.allSettled(controllers.map((controller) => controller.stop()));
-    removeRunFolder(folder);
+    await removeRunFolder(folder);
     for (const stop of stops) if (stop.status === "rejected") throw stop.reason;
   });
 

@@ -348,7 +348,7 @@ describe("Agents over TLS", () => {
     expect(await late.refused()).to.include("the certificate of the controller has expired: renew it");
   });
 
-  it("says so where a controller speaks no TLS, and gives up one that never ends its handshake", async () => {
+  it("has agents say so where a controller speaks no TLS", async () => {
     const silent = createServer((socket) => void sockets.push(socket.on("error", () => undefined)));
     await once(silent.listen(0, "127.0.0.1"), "listening");
     const { port } = silent.address() as AddressInfo;

@@ -4,7 +4,7 @@ import { Notifications } from "../../../src/db/notifications.js";
 import { serialOf } from "../../../src/identity/certificate-authority.js";
 import { REVOCATIONS_CHANNEL } from "../../../src/identity/host-certificate-store.js";
 import { HostRevocations } from "../../../src/identity/host-revocations.js";
-import { DB_RECONNECT_BACKOFF, REVOCATIONS_READ_MS } from "../../../src/lib/limits.js";
+import { DB_RECONNECT_BACKOFF, REVOCATIONS_UNHEARD_MS } from "../../../src/lib/limits.js";
 import { silentLog } from "../../../src/lib/log.js";
 import { ServiceError } from "../../../src/lib/service-error.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
@@ -99,7 +99,14 @@ describe("HostRevocations", () => {
     expect(told).to.deep.equal(["host-1", "host-2", "host-1"]);
   });
 
-  it("reads once a second while it hears nothing, and all again when it does", async () => {
+  it("reads again and again where the connection has gone silent", async () => {
+    await db.sql("insert into host_revocations (host, revoked_by) values ('host-1', 'alice')");
+    clock.advance(REVOCATIONS_UNHEARD_MS);
+    await until("the news", () => told.includes("host-1"));
+    expect(notifications.hearing).to.not.equal(undefined);
+  });
+
+  it("reads again and again while it hears nothing, and all when it does", async () => {
     await stage.admit("host-1");
     await runStatement(
       db.url,
@@ -108,7 +115,7 @@ describe("HostRevocations", () => {
     );
     await until("the loss", () => notifications.hearing === undefined);
     await stage.certificates.revoke("host-1", ACTOR);
-    clock.advance(REVOCATIONS_READ_MS);
+    clock.advance(REVOCATIONS_UNHEARD_MS);
     await until("the news", () => told.includes("host-1"));
     await db.sql("update host_revocations set revoked_at = clock_timestamp()");
     hearingClock.advance(DB_RECONNECT_BACKOFF.mostMs);

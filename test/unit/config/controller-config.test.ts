@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CHANNEL_TYPES, controllerSchema, loadControllerConfig } from "../../../src/config/controller-config.js";
-import { listSettings } from "../../../src/config/load-config.js";
+import { formatSettings, listSettings } from "../../../src/config/load-config.js";
 import { channelTypeName } from "../../../src/sessions/channel-type.js";
 import { TestAuthority } from "../../harness/certificates.js";
 
@@ -79,6 +80,31 @@ describe("loadControllerConfig", () => {
       trusts({ ...INSECURE, [LISTEN]: "10.0.0.1:50052", SPICEGATE_INVENTORY__TRUST_DOMAIN_METADATA: "true" }, true);
       trusts({ SPICEGATE_INVENTORY__TRUST_DOMAIN_METADATA: "false" }, false);
     });
+  });
+
+  it("trusts nobody on this machine unless told to", () => {
+    expect(load({})).to.have.nested.property("identity.trust_loopback", false);
+  });
+
+  it("is not disturbed by what the commands read from the environment", () => {
+    load({ SPICEGATE_API: "127.0.0.1:1", SPICEGATE_CACERT: "/ca.pem", SPICEGATE_TOKEN: "t" });
+  });
+
+  it("reads the token for the legacy store from its file, and refuses an empty one", () => {
+    const folder = mkdtempSync(join(tmpdir(), "spicegate-test-"));
+    const file = join(folder, "token");
+    const env = { SPICEGATE_CONSOLEAUTH__TOKEN_FILE: file };
+    try {
+      expect(() => load(env)).to.throw(/consoleauth\.token_file: ENOENT/);
+      writeFileSync(file, "\n");
+      expect(() => load(env)).to.throw("holds no token");
+      writeFileSync(file, "secret\n");
+      const config = loadControllerConfig({ env });
+      expect(config.consoleauth.token).to.equal("secret");
+      expect(formatSettings(controllerSchema, config)).not.to.contain("secret");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   describe("with TLS for browsers", () => {

@@ -14,7 +14,6 @@ import { FakeLog } from "../../fakes/fake-log.js";
 import { rejectionOf } from "../../harness/rejection.js";
 
 const WISH: UserTokenWish = { subject: "alice", projectId: "p", roles: ["member"], ttlSeconds: 0 };
-const PAGE = { size: 0, token: "" };
 
 function by(...roles: Role[]): RequestContext {
   const caller = { subject: "s", project: "", roles };

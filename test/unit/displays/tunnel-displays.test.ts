@@ -56,6 +56,10 @@ describe("TunnelDisplays", () => {
     return operation.openDisplay;
   }
 
+  const bring = (): TunnelClient => new TunnelClient(asked().tunnelAddress).request(asked().tunnelSecret);
+  const answer = (result: Reply["result"]): void => link.receive({ id: 1n, result });
+  const cancels = (): number => sent.filter(({ $case }) => $case === "cancel").length;
+
   it("expects the tunnel of the instance's host", async () => {
     const hosts: string[] = [];
     const watched: Pick<TunnelListener, "expect"> = {
@@ -74,10 +78,6 @@ describe("TunnelDisplays", () => {
     await rejectionOf(opening);
     expect(hosts).to.deep.equal([TARGET.host]);
   });
-
-  const bring = (): TunnelClient => new TunnelClient(asked().tunnelAddress).request(asked().tunnelSecret);
-  const answer = (result: Reply["result"]): void => link.receive({ id: 1n, result });
-  const cancels = (): number => sent.filter(({ $case }) => $case === "cancel").length;
 
   it("has the agent open the display and gives out the tunnel it brings", async () => {
     const opening = open();
