@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What lets hosts in, over a database: an authority of its own, the stores, and the use cases.
 import { X509Certificate } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createKey } from "../../agent/signing-request.js";
@@ -65,6 +65,14 @@ export class EnrollmentStage {
   static async create(database: Database, days = 7): Promise<EnrollmentStage> {
     const folder = mkdtempSync(join(tmpdir(), "test-enrollment-"));
     return new EnrollmentStage(database, await initAuthority(folder, "test", 10), folder, days);
+  }
+
+  /** The same, later: this authority signs, and the other one's certificates are believed too. */
+  static async following(database: Database, before: EnrollmentStage): Promise<EnrollmentStage> {
+    const folder = mkdtempSync(join(tmpdir(), "test-enrollment-"));
+    const files = await initAuthority(folder, "next", 10);
+    appendFileSync(files.cert, before.authority.authorities);
+    return new EnrollmentStage(database, files, folder, 7);
   }
 
   /** A new token of a host. */

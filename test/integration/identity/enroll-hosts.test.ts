@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
-import type { KeyObject } from "node:crypto";
 import { createPrivateKey, sign, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -36,10 +35,10 @@ describe("EnrollHosts", () => {
   });
   afterEach(() => stage.remove());
 
-  async function renew(before: HostCertificate, key: KeyObject = before.key): Promise<IssuedCertificate> {
+  async function renew(before: HostCertificate, key = before.key, at = stage): Promise<IssuedCertificate> {
     const { signingRequest } = await createKey();
     const signature = sign("sha256", signingRequest, key);
-    return stage.enrolling.renew({ certificate: before.x509.raw, signingRequest, signature }, STRANGER);
+    return at.enrolling.renew({ certificate: before.x509.raw, signingRequest, signature }, STRANGER);
   }
 
   async function refusalOf(promise: Promise<unknown>): Promise<string> {
@@ -140,6 +139,18 @@ describe("EnrollHosts", () => {
       expect(serialOf(second)).to.not.equal(serialOf(first.x509));
       expect(new Date(second.validTo)).to.deep.equal(expiresAt);
       expect((await actions()).at(-1)).to.deep.equal({ action: "host-renewed", subject: "host-1", host: "host-1" });
+    });
+
+    it("lets one authority take the place of another", async () => {
+      const first = await stage.admit("host-1");
+      const next = await EnrollmentStage.following(db.database, stage);
+      try {
+        const renewed = await renew(first, first.key, next);
+        expect(new X509Certificate(renewed.certificate).verify(next.certificate.publicKey)).to.equal(true);
+        expect(renewed.authorities).to.equal(next.certificate.toString() + stage.certificate.toString());
+      } finally {
+        next.remove();
+      }
     });
 
     it("refuses who has not the key of the certificate", async () => {
