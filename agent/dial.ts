@@ -35,6 +35,9 @@ const OPTIONS = {
   "grpc.enable_channelz": 0,
 };
 
+/** What connections are made with. */
+export type DialCredentials = Pick<ControllerCredentials, "identity" | "channelTo">;
+
 /** A connection, and what it shows the controller. */
 interface Client {
   readonly grpc: AgentServiceClient;
@@ -48,10 +51,10 @@ interface Client {
  */
 export class Dialler {
   readonly #address: string;
-  readonly #credentials: ControllerCredentials;
+  readonly #credentials: DialCredentials;
   #kept: Client | undefined;
 
-  constructor(address: string, credentials: ControllerCredentials) {
+  constructor(address: string, credentials: DialCredentials) {
     this.#address = address;
     this.#credentials = credentials;
   }
