@@ -28,6 +28,7 @@ import { requireAddress } from "../../../src/lib/listen-address.js";
 import type { TlsFileNames } from "../../../src/lib/tls-files.js";
 import { TlsFiles } from "../../../src/lib/tls-files.js";
 import type { ServerTls } from "../../../src/lib/tls-server.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
@@ -92,6 +93,8 @@ class Door {
     const tls = { files: this.certificates.files, log, ...more };
     const options = {
       controllerId: "c".repeat(32),
+      connections: NO_CALL_LIMITS.agentConnections,
+      messagesPerSecond: 0,
       router: this.router,
       peers: () => [],
       instances: {
