@@ -27,7 +27,7 @@ function model(bytes: Buffer): Verdict {
 
 /** The program's verdict on the bytes in pieces; as many bytes must come out as went in. */
 function verdict(bytes: Buffer, sizes: readonly number[]): Verdict {
-  const viewer = new SpiceViewer();
+  const viewer = new SpiceViewer({ viewOnly: false });
   for (let at = 0, turn = 0; at < bytes.length; turn += 1) {
     const end = at + (sizes[turn % sizes.length] ?? 1);
     try {
@@ -63,7 +63,7 @@ export const target: FuzzTarget = {
   runs: 2_000,
   property: fc.property(bytes, sizes, spoilt(byte.map(inputMessage)), (first, pieces, later) => {
     expect(verdict(first, pieces)).to.deep.equal(model(first));
-    const viewer = new SpiceViewer();
+    const viewer = new SpiceViewer({ viewOnly: false });
     viewer.open(linkMessage({ type: 3 }));
     expect(viewer.isInput(later)).to.be.a("boolean");
   }),

@@ -29,6 +29,7 @@ import type { TlsFileNames } from "../../../src/lib/tls-files.js";
 import { TlsFiles } from "../../../src/lib/tls-files.js";
 import type { ServerTls } from "../../../src/lib/tls-server.js";
 import { ruleOf } from "../../../src/policy/method-rules.js";
+import { NO_CALL_LIMITS } from "../../../src/rpc/call-limits.js";
 import { GrpcServer } from "../../../src/rpc/grpc-server.js";
 import { createControllerMetrics } from "../../../src/telemetry/controller-metrics.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
@@ -94,6 +95,8 @@ class Door {
     const tls = { files: this.certificates.files, log, ...more };
     const options = {
       controllerId: "c".repeat(32),
+      connections: NO_CALL_LIMITS.agentConnections,
+      messagesPerSecond: 0,
       router: this.router,
       peers: () => [],
       instances: {
@@ -104,8 +107,6 @@ class Door {
         setHypervisor: () => Promise.resolve(),
       },
       databaseUp: () => true,
-      connections: { take: () => undefined },
-      messagesPerSecond: 0,
       hostsProven: true,
       revocations: new FakeRevocations(),
       refusals: { record: (refusal: Refusal) => void this.refusals.push(refusal) },
