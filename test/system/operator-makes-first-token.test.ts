@@ -151,6 +151,20 @@ describe("An operator makes the first token", function () {
     expect((await spicegate(["user", "revoke", "--subject", "mallory"], as(admin))).code).to.equal(1);
   });
 
+  it("asks for hosts by the same way, and is told what is missing", async () => {
+    expect(await outputOfSpicegate(["host", "list"], as(admin))).to.match(
+      /^HOST +ISSUED +EXPIRES +REVOKED +REVOKED BY\n$/,
+    );
+    for (const [args, reason] of [
+      [["host", "token", "--host", "h", "--ttl", "10m"], /ENROLLMENT_DISABLED: .*enrollment\.ca_cert/],
+      [["host", "revoke", "nowhere"], /HOST_NOT_FOUND: .*nowhere/],
+    ] as const) {
+      const { code, stdout, stderr } = await spicegate(args, as(admin));
+      expect([code, stdout]).to.deep.equal([1, ""]);
+      expect(stderr).to.match(reason);
+    }
+  });
+
   it("sees who has a token, and who made and revoked whose", async () => {
     const listed = await outputOfSpicegate(["user", "list", "--subject", "alice"], as(admin));
     const [id = ""] = /^[0-9a-f]{16}(?= +alice +p1 +member +\S+Z +root$)/m.exec(listed) ?? [];

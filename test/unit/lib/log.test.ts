@@ -24,8 +24,10 @@ describe("createLog", () => {
   });
 
   it("hides values that are secrets by their name", () => {
-    const [line] = printed(`log.info({ token: "t-1", a: { url: "u-1", "x-auth-token": "p-1" } }, "x")`);
-    expect(JSON.stringify(line)).to.not.match(/t-1|u-1|p-1/);
+    const [line] = printed(
+      `log.info({ token: "t-1", a: { url: "u-1", password: "p-1", "x-auth-token": "x-1" } }, "x")`,
+    );
+    expect(JSON.stringify(line)).to.not.match(/t-1|u-1|p-1|x-1/);
     expect(line).to.have.property("token", "[hidden]");
   });
 
