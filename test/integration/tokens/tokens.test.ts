@@ -252,6 +252,13 @@ describe("Console tokens", () => {
   });
 
   describe("lookup", () => {
+    it("does not find what can only be looked at: another proxy would let its viewer type", async () => {
+      const { token } = await authorize(db.database, VM, "a", { viewOnly: true });
+      const error = await rejectionOf(store.lookup(hashToken(token), ACTOR));
+      expect(error).to.have.property("reason", "TOKEN_NOT_FOUND");
+      expect(await store.inspect(hashToken(token))).to.include({ state: "usable" });
+    });
+
     it("says what a token stands for, notes who asked, and does not consume it", async () => {
       const { token } = await authorize(db.database, VM, "a", { port: undefined, tlsPort: 5901 });
       const target = {
