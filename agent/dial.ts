@@ -15,7 +15,7 @@ export type ControlCall = ClientDuplexStream<Buffer, ConnectResponse>;
 export interface Dialled {
   readonly call: ControlCall;
   /** Ends stream and connection at once. To be called once. */
-  close(): void;
+  readonly close: () => void;
 }
 
 const OPTIONS = {

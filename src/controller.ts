@@ -308,7 +308,15 @@ export class Controller implements Part {
     };
     const listen = requireAddress(this.#config.api.listen);
     const perAddress = { most: MAX_CONNECTIONS_PER_ADDRESS, isFree: freeAddresses(this.#config) };
-    const part = new GrpcServer({ name: "api", listen, tls, perAddress, addServices, requireRule: ruleOf, log: this.#log });
+    const part = new GrpcServer({
+      name: "api",
+      listen,
+      tls,
+      perAddress,
+      addServices,
+      requireRule: ruleOf,
+      log: this.#log,
+    });
     return [...parts, { name: "api server", part }];
   }
 

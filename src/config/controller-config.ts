@@ -437,7 +437,10 @@ export const controllerSchema = z.strictObject({
 });
 
 /** The checked configuration; `consoleauth.token`, `database.password`, `displays.ca` and `identity.keystone` come from files. */
-export type ControllerConfig = Omit<Settings, "consoleauth" | "database" | "displays" | "spice" | "inventory" | "identity"> & {
+export type ControllerConfig = Omit<
+  Settings,
+  "consoleauth" | "database" | "displays" | "spice" | "inventory" | "identity"
+> & {
   readonly consoleauth: Settings["consoleauth"] & { readonly token: string | undefined };
   readonly database: { readonly url: string; readonly password: string | undefined };
   readonly displays: Omit<Settings["displays"], "ca_file"> & { readonly ca: string | undefined };

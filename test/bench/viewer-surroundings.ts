@@ -96,7 +96,10 @@ export class ViewerSurroundings implements Part {
   }
 
   async #tokens(api: string, count: number): Promise<string[]> {
-    const urls = await requestConsoles({ grpc: api, ca: null, token: "" }, Array<string>(count).fill(this.#machine.uuid));
+    const urls = await requestConsoles(
+      { grpc: api, ca: null, token: "" },
+      Array<string>(count).fill(this.#machine.uuid),
+    );
     return urls.map(tokenOf);
   }
 
