@@ -38,10 +38,10 @@ describe("Dialler", () => {
 
   /** An attempt that a frozen controller leaves without an answer. */
   async function attempt(connections: number): Promise<void> {
-    const { call, close } = dialler.dial();
-    call.on("error", () => undefined);
+    const dialled = dialler.dial();
+    dialled.call.on("error", () => undefined);
     await until("the connection", () => sockets.length === connections);
-    close();
+    dialled.close();
   }
 
   it("uses a connection again that a frozen controller has not answered yet", async () => {
