@@ -268,6 +268,8 @@ export const SILENT_CALL_MS = 10_000;
 // Rates (how many, is in the settings).
 /** Keys, such as addresses, that one limit remembers: some 5 MiB. */
 export const MAX_LIMITED_KEYS = 50_000;
+/** Addresses of which it is remembered how they are counted. */
+export const MAX_REMEMBERED_ADDRESSES = 1_000;
 /** Keys that are looked at before a new one is remembered: those that need not be are forgotten. */
 export const LOOKS_FOR_ROOM = 8;
 /** How often it is noted that one caller or address is at one limit; everything is counted. */

@@ -3,6 +3,7 @@
 import type { LimitSettings } from "../config/limit-settings.js";
 import type { Clock } from "../lib/clock.js";
 import { systemClock } from "../lib/clock.js";
+import { MAX_REMEMBERED_ADDRESSES } from "../lib/limits.js";
 import { networkOf } from "../lib/network-of.js";
 import type { Rate } from "../lib/rate-limit.js";
 import { FailedAttempts } from "./failed-attempts.js";
@@ -34,8 +35,8 @@ export interface CallLimitsOptions {
 
 /** Makes the limits of one controller. */
 export function createCallLimits({ settings, isFree, notes, clock }: CallLimitsOptions): CallLimits {
-  const byAddress = ({ clientAddress }: Asker): string | undefined =>
-    isFree(clientAddress) ? undefined : networkOf(clientAddress);
+  const countedBy = remembering((address) => ({ key: isFree(address) ? undefined : networkOf(address) }));
+  const byAddress = ({ clientAddress }: Asker): string | undefined => countedBy(clientAddress).key;
   const byCaller = ({ caller }: Asker): string | undefined => caller && `${caller.project} ${caller.subject}`;
   const limit = (name: keyof LimitSettings, what: string, rate: Rate, keyOf = byAddress): Limit =>
     new Limit({ name, what, rate, keyOf, notes, clock });
@@ -59,6 +60,19 @@ export function createCallLimits({ settings, isFree, notes, clock }: CallLimitsO
       perSecond: agents,
       burst: agents * AGENTS_AT_ONCE_S,
     }),
+  };
+}
+
+/** Every request asks several times what some microseconds go into: the same function, which remembers some answers. */
+function remembering<Answer extends object>(work: (address: string) => Answer): (address: string) => Answer {
+  const known = new Map<string, Answer>();
+  return (address) => {
+    const found = known.get(address);
+    if (found) return found;
+    if (known.size >= MAX_REMEMBERED_ADDRESSES) known.clear();
+    const answer = work(address);
+    known.set(address, answer);
+    return answer;
   };
 }
 
