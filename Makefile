@@ -134,6 +134,20 @@ proto-lint: install ## Style and comments of the protocols
 proto-breaking: install ## Compatibility with the last release's protocols
 	$(BIN)/buf breaking --against proto/released.binpb
 
+.PHONY: audit
+audit: install ## Known vulnerabilities of the packages that are shipped (AUDIT_REQUIRED=1: fails where nobody answers)
+	@bash packaging/audit-packages.sh
+
+.PHONY: sbom
+sbom: install ## What is shipped, as CycloneDX: dist/spicegate.cdx.json
+	@mkdir -p dist
+	@npm sbom --sbom-format cyclonedx --sbom-type application --omit dev --package-lock-only > dist/spicegate.cdx.json
+	@echo "sbom: dist/spicegate.cdx.json"
+
+.PHONY: fuzz
+fuzz: build ## Random input to whatever reads strangers' bytes (FUZZ_SECONDS=600, FUZZ=headers, FUZZ_SEED=1)
+	@JOBS=$(JOBS) node dist/test/fuzz/main.js
+
 .PHONY: test-unit
 test-unit: build ## Tests without network or database
 	@echo "=== unit tests, $(JOBS) files at a time"
