@@ -40,7 +40,13 @@ describe("the proxy with TLS", () => {
     clock = new FakeClock();
     write(authority.issue({ subject: "/CN=first" }));
     log = new FakeLog();
-    files = new TlsFiles({ name: "proxy", files: names, metrics: createControllerMetrics(new Registry()), log: log.log, clock });
+    files = new TlsFiles({
+      name: "proxy",
+      files: names,
+      metrics: createControllerMetrics(new Registry()),
+      log: log.log,
+      clock,
+    });
     files.start();
     proxy = await start();
   });
