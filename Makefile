@@ -80,7 +80,7 @@ generate: node_modules/.package-lock.json ## Generate proto/gen from the proto f
 .PHONY: docs
 docs: build ## Generate the reference pages in docs/
 	node dist/docs/generate.js
-	$(BIN)/prettier --log-level warn --write docs/*.md
+	$(BIN)/prettier --log-level warn --write docs/*.md docs/security/*.md
 
 .PHONY: format
 format: install ## Format the code

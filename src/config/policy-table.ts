@@ -68,7 +68,7 @@ export const VERBS = {
   "audit:read": { meaning: "Read who opened which console.", everyProject: true, roles: ["admin", "auditor"] },
   "user:read": { meaning: "See who has bearer tokens.", everyProject: true, roles: ["admin"] },
   "user:write": {
-    meaning: "Make and revoke bearer tokens, of any role: as good as admin.",
+    meaning: "Revoke bearer tokens; an admin also makes them, and nobody else does.",
     everyProject: true,
     roles: ["admin"],
   },

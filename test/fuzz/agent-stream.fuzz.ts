@@ -22,6 +22,7 @@ import { silentLog } from "../../src/lib/log.js";
 import { decodeOrMalformed } from "../../src/rpc/malformed-message.js";
 import { createControllerMetrics } from "../../src/telemetry/controller-metrics.js";
 import { FakeClock } from "../fakes/fake-clock.js";
+import { FakeRevocations } from "../fakes/fake-revocations.js";
 import type { FuzzTarget } from "./fuzz-target.js";
 import { mostly, spoilt } from "./mutations.js";
 
@@ -156,7 +157,8 @@ async function run([first, more]: readonly [Uint8Array, readonly Uint8Array[]]):
   const metrics = createControllerMetrics(new Registry());
   const router = new AgentRouter({ log: silentLog, metrics, clock });
   const { instances } = new Reports();
-  const common = { controllerId: "c".repeat(32), peers: () => [], databaseUp: () => true, log: silentLog };
+  const hosts = { hostsProven: false, revocations: new FakeRevocations(), refusals: { record: () => undefined } };
+  const common = { ...hosts, controllerId: "c".repeat(32), peers: () => [], databaseUp: () => true, log: silentLog };
   const call = new SilentCall();
   new AgentStream(call as unknown as AgentCall, { ...common, router, instances, metrics, clock }).run();
   for (const said of [first, ...more]) {

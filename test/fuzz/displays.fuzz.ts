@@ -42,7 +42,7 @@ type Asked = typeof request extends fc.Arbitrary<infer R> ? R : never;
 /** Only who brings the secret of a display that is waited for, in the one right form, gets to be its tunnel. */
 async function knock({ headers, ...rest }: Asked): Promise<void> {
   const gaveUp = new AbortController();
-  const expected = listener.expect({ ms: MOST_MS, signal: gaveUp.signal });
+  const expected = listener.expect({ host: "host-1", ms: MOST_MS, signal: gaveUp.signal });
   const arrived = expected.arrived.then(
     (socket) => socket.destroy(),
     () => undefined,

@@ -107,6 +107,7 @@ describe("the npm package", function () {
       "dist/migrations/0001_instances_and_tokens.js",
       "packaging/controller.sample.yaml",
       "packaging/agent.sample.yaml",
+      "packaging/policy.sample.yaml",
       "packaging/systemd/spicegate-controller@.service",
       "packaging/prometheus/spicegate.rules.yaml",
       "packaging/grafana/spicegate.json",

@@ -7,6 +7,14 @@ import { agentSchema, loadAgentConfig } from "../../../agent/agent-config.js";
 import { PROJECT_FOLDER } from "../../../demo/spicegate-programs.js";
 import { controllerSchema, loadControllerConfig } from "../../../src/config/controller-config.js";
 import { listSettings } from "../../../src/config/load-config.js";
+import { DEFAULT_POLICY, parsePolicy } from "../../../src/config/policy-table.js";
+
+describe("packaging/policy.sample.yaml", () => {
+  it("says what holds without policy.file", () => {
+    const text = readFileSync(join(PROJECT_FOLDER, "packaging", "policy.sample.yaml"), "utf8");
+    expect(parsePolicy(text)).to.deep.equal(DEFAULT_POLICY);
+  });
+});
 
 const SAMPLES = [
   { name: "controller.sample.yaml", schema: controllerSchema, load: loadControllerConfig },
