@@ -15,10 +15,17 @@ function problemsOf(env: Record<string, string>): readonly string[] {
   return [];
 }
 
+/** Where a host that enrols keeps what it gets. */
+const ENROLLMENT = {
+  enrollment: [],
+  identity_folder: "/var/lib/spicegate-agent",
+  join_token_file: "/var/lib/spicegate-agent/join-token",
+};
+
 describe("The agent's configuration", () => {
   it("needs no setting at all", () => {
     expect(loadAgentConfig({ env: {} })).to.deep.equal({
-      agent: { host: hostname(), controllers: ["127.0.0.1:50052"], insecure: false },
+      agent: { host: hostname(), controllers: ["127.0.0.1:50052"], insecure: false, ...ENROLLMENT },
       libvirt: { uri: "qemu:///system" },
       spice: { enabled: true, server_proxyclient_address: "127.0.0.1" },
       telemetry: { listen: "127.0.0.1:9465", insecure: false },
@@ -32,6 +39,7 @@ describe("The agent's configuration", () => {
       host: "compute-1",
       controllers: ["127.0.0.1:1", "[::1]:2"],
       insecure: false,
+      ...ENROLLMENT,
     });
   });
 
@@ -67,6 +75,23 @@ describe("The agent's configuration", () => {
     } finally {
       authority.remove();
     }
+  });
+
+  it("lets a host that enrols go anywhere with the certificate that it will have, and with no other", () => {
+    const env = {
+      SPICEGATE_AGENT__CONTROLLERS: '["192.0.2.1:50052"]',
+      SPICEGATE_AGENT__ENROLLMENT: '["192.0.2.1:50051"]',
+      SPICEGATE_AGENT__IDENTITY_FOLDER: "/identity",
+    };
+    const { agent } = loadAgentConfig({ env });
+    expect([agent.cert, agent.key, agent.ca_file]).to.deep.equal(["/identity/host.pem", undefined, "/identity/ca.pem"]);
+    for (const name of ["CERT", "CA_FILE"]) {
+      expect(problemsOf({ ...env, [`SPICEGATE_AGENT__${name}`]: "/x" })[0]).to.match(
+        /^agent.enrollment: gives the agent/,
+      );
+    }
+    expect(problemsOf({ ...env, SPICEGATE_AGENT__INSECURE: "true" })[0]).to.match(/^agent.insecure: contradicts/);
+    expect(problemsOf({ ...env, SPICEGATE_AGENT__ENROLLMENT: '["192.0.2.1"]' })[0]).to.match(/host:port/);
   });
 
   it("describes every setting, the same on every machine", () => {

@@ -107,6 +107,33 @@ describe("loadControllerConfig", () => {
     }
   });
 
+  describe("for hosts that enrol", () => {
+    const authority = new TestAuthority();
+    after(() => authority.remove());
+
+    const name = (setting: string): string => `SPICEGATE_ENROLLMENT__${setting.toUpperCase()}`;
+    const files = { [name("ca_cert")]: authority.certFile, [name("ca_key")]: join(authority.folder, "ca.key") };
+
+    it("is off without an authority, and good for a week with one", () => {
+      expect(load({})).to.have.nested.property("enrollment.certificate_days", 7);
+      load(files);
+    });
+
+    it("wants certificate and key of an authority, both", () => {
+      expect(() => load({ [name("ca_cert")]: authority.certFile })).to.throw("ca_cert: needs enrollment.ca_key");
+      expect(() => load({ [name("ca_key")]: authority.certFile })).to.throw("ca_key: needs enrollment.ca_cert");
+      expect(() => load({ ...files, [name("ca_key")]: "/missing" })).to.throw("enrollment.ca_cert: ENOENT");
+      const leaf = authority.issue();
+      const noAuthority = { [name("ca_cert")]: leaf.certFile, [name("ca_key")]: leaf.keyFile };
+      expect(() => load(noAuthority)).to.throw("no authority");
+    });
+
+    it("takes 1 to 90 days", () => {
+      for (const days of ["0", "91", "1.5"]) expect(() => load({ [name("certificate_days")]: days })).to.throw("days");
+      for (const days of ["1", "90"]) load({ [name("certificate_days")]: days });
+    });
+  });
+
   describe("with TLS for browsers", () => {
     const authority = new TestAuthority();
     const { certFile, keyFile, cert, key } = authority.issue();
