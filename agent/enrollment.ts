@@ -61,12 +61,21 @@ export async function ensureEnrolled(options: EnrollmentOptions): Promise<void> 
     log.warn({ tokenFile, detail: error.message }, "the join token is of no use; the certificate from before is used");
     return;
   }
-  rmSync(tokenFile, { force: true });
-  log.info({ host, file: folder.certFile }, "enrolled: this host has a certificate, and the join token was deleted");
+  log.info({ host, file: folder.certFile }, "enrolled: this host has a certificate");
+  forget(tokenFile, log);
+}
+
+function forget(tokenFile: string, log: Log): void {
+  try {
+    rmSync(tokenFile, { force: true });
+  } catch (error) {
+    log.warn({ tokenFile, detail: messageOf(error) }, "the used join token could not be deleted: delete it");
+  }
 }
 
 async function enroll(token: JoinToken, options: EnrollmentOptions): Promise<void> {
   const { addresses, log, signal, backoff = new Backoff(ENROLL_BACKOFF) } = options;
+  prepare(options.folder);
   const newKey = await createKey();
   for (let attempt = 0; ; attempt += 1) {
     const address = requireAddress(addresses[attempt % addresses.length] ?? "");
@@ -111,6 +120,15 @@ function save({ host, certificate }: EnrollResponse, { key }: NewKey, options: E
     options.folder.save({ certificateChain, authorities, key });
   } catch (error) {
     throw new EnrollmentError(`${messageOf(error)}; the join token is used up: ${advice(options.host)}`);
+  }
+}
+
+/** Before a token is used up in vain. */
+function prepare(folder: IdentityFolder): void {
+  try {
+    folder.prepare();
+  } catch (error) {
+    throw new EnrollmentError(messageOf(error));
   }
 }
 

@@ -3,7 +3,7 @@
 // after a crash, finds the one before or the one after. Certificate and key share a file, so that they always fit.
 import type { KeyObject } from "node:crypto";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseCertificates } from "../src/lib/authority-files.js";
 import { messageOf } from "../src/lib/message-of.js";
@@ -60,12 +60,24 @@ export class IdentityFolder {
     throw new Error(`the certificate in ${this.certFile} expired on ${certificate.validTo}`);
   }
 
+  /** Makes the folder. Throws an Error for people where nothing could be kept in it. */
+  prepare(): void {
+    try {
+      mkdirSync(this.#folder, { recursive: true, mode: FOLDER_MODE });
+      accessSync(this.#folder, constants.W_OK);
+    } catch (error) {
+      throw new Error(`nothing can be kept in ${this.#folder} (agent.identity_folder): ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
   /** Keeps it instead of what was kept. Throws where it is not this host's, and what the file system throws. */
   save({ certificateChain, authorities, key }: NewIdentity): void {
     const text = certificateChain + key.export({ type: "pkcs8", format: "pem" }).toString();
     const identity = identityFrom("the certificate that came", text, authorities);
     if (!names(identity.certificate, this.#host)) throw new Error(`the certificate that came is not of ${this.#host}`);
-    mkdirSync(this.#folder, { recursive: true, mode: FOLDER_MODE });
+    this.prepare();
     replaceFile(this.caFile, authorities);
     replaceFile(this.certFile, text);
   }

@@ -176,6 +176,15 @@ describe("an agent that enrols", () => {
       expect(existsSync(folder.certFile)).to.equal(false);
     });
 
+    it("where nothing can be kept, before the token is used", async () => {
+      await putToken();
+      const inFile = new IdentityFolder(join(tokenFile, "identity"), HOST);
+      expect((await rejectionOf(enrolled({ folder: inFile }))).message).to.match(
+        /nothing can be kept in .*identity_folder/,
+      );
+      expect([door.calls, existsSync(tokenFile)]).to.deep.equal([0, true]);
+    });
+
     it("where its certificate has expired", async () => {
       await putToken();
       await enrolled();
