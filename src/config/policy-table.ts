@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { parse as parseYaml } from "yaml";
 import { messageOf } from "../lib/message-of.js";
 import { ConfigError, suggest } from "./load-config.js";
+import { requireModestYaml } from "./read-yaml.js";
 import { isTree } from "./settings-tree.js";
 
 /** What a caller may be: the roles of Nova's policies, and our own for programs and auditors. */
@@ -114,6 +115,7 @@ export function parsePolicy(text: string): PolicyTable {
 function treeOf(text: string): Record<string, unknown> {
   let tree: unknown;
   try {
+    requireModestYaml(text);
     tree = parseYaml(text);
   } catch (error) {
     throw new ConfigError([`it is not valid YAML: ${messageOf(error)}`]);
