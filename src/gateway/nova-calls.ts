@@ -80,7 +80,8 @@ export class NovaCalls {
   }
 
   async #identify(request: FastifyRequest, known: HttpRequest): Promise<Caller> {
-    const address = isLoopbackHost(known.host) ? known.clientAddress : "";
+    // A balancer on this machine may bring anybody, and say of him what it likes.
+    const address = known.direct && isLoopbackHost(known.host) ? known.clientAddress : "";
     try {
       const caller = await this.#options.callers.admit({ token: tokenIn(request), address }, known);
       known.subject = caller.subject;

@@ -25,6 +25,8 @@ export class HttpRequest {
   readonly clientAddress: string;
   readonly scheme: "http" | "https";
   readonly host: string;
+  /** See Forwarded. */
+  readonly direct: boolean;
   readonly startedAt = performance.now();
   readonly #gone = new AbortController();
   route = "unknown";
@@ -36,7 +38,7 @@ export class HttpRequest {
   constructor(request: IncomingMessage, proxies: TrustedProxies, ids: RequestIds) {
     const { remoteAddress } = request.socket;
     const ownScheme = request.socket instanceof TLSSocket ? "https" : "http";
-    const { clientAddress, scheme, host } = proxies.read(
+    const { clientAddress, scheme, host, direct } = proxies.read(
       { address: remoteAddress, scheme: ownScheme },
       request.headers,
     );
@@ -45,6 +47,7 @@ export class HttpRequest {
     this.clientAddress = clientAddress;
     this.scheme = scheme;
     this.host = host;
+    this.direct = direct;
   }
 
   /** Aborts when the client goes away. */

@@ -11,6 +11,8 @@ export interface Forwarded {
   readonly scheme: "http" | "https";
   /** As in the Host header; empty where there is none. */
   readonly host: string;
+  /** False where somebody stands between the client and us: a trusted proxy, or one that its headers give away. */
+  readonly direct: boolean;
 }
 
 /** Who has sent a request to us, and how. */
@@ -21,6 +23,8 @@ export interface Sender {
 }
 
 const HOST = /^(?:\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::[0-9]{1,5})?$/i;
+/** What proxies add, trusted or not. A client that adds one itself gains nothing by it. */
+const ADDED_BY_PROXIES = ["x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via"] as const;
 const MAPPED_IPV4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 /**
@@ -46,13 +50,17 @@ export class TrustedProxies {
   read(sender: Sender, headers: IncomingHttpHeaders): Forwarded {
     const address = plainAddress(sender.address?.split("%", 1)[0] ?? "") ?? "";
     const host = headers.host ?? "";
-    if (!this.trusts(address)) return { clientAddress: address, scheme: sender.scheme, host };
+    if (!this.trusts(address)) {
+      const direct = ADDED_BY_PROXIES.every((name) => headers[name] === undefined);
+      return { clientAddress: address, scheme: sender.scheme, host, direct };
+    }
     const proto = lastOf(headers["x-forwarded-proto"])?.toLowerCase();
     const forwardedHost = lastOf(headers["x-forwarded-host"]);
     return {
       clientAddress: this.#clientBehind(address, headers["x-forwarded-for"]),
       scheme: proto === "https" || proto === "http" ? proto : sender.scheme,
       host: forwardedHost !== undefined && isHost(forwardedHost) ? forwardedHost : host,
+      direct: false,
     };
   }
 

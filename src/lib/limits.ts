@@ -199,6 +199,10 @@ export const DISPLAY_BUFFER_BYTES = 256 * 1024;
 /** How often they are looked at; what has changed counts at the second look. */
 export const FILES_INTERVAL_MS = 1_000;
 export const FILES_READ_MS = 5_000;
+export const MAX_WATCHED_FILE_BYTES = 1024 * 1024;
+/** Settings, and the policy's table. */
+export const MAX_YAML_LENGTH = 64 * 1024;
+export const MAX_YAML_DEPTH = 16;
 
 // TLS.
 export const TLS_HANDSHAKE_MS = 5_000;

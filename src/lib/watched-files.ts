@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files that are read again whenever they change. They are looked at once a second: unlike a notification, that sees every
 // way to replace a file, also the link that Kubernetes swaps for a whole folder.
-import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFileSync, statSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import type { Clock } from "./clock.js";
 import { waitAtMost } from "./deadline.js";
 import { IntervalLoop } from "./interval-loop.js";
 import type { Part } from "./lifecycle.js";
-import { FILES_INTERVAL_MS, FILES_READ_MS } from "./limits.js";
+import { FILES_INTERVAL_MS, FILES_READ_MS, MAX_WATCHED_FILE_BYTES } from "./limits.js";
 import { messageOf } from "./message-of.js";
 
 /** What watching files needs. */
@@ -40,7 +40,10 @@ export class WatchedFiles implements Part {
   /** Reads and takes them, which must work, and begins to look for changes. */
   start(): void {
     const { files, take } = this.#options;
-    const texts = files.map((file) => readFileSync(file, "utf8"));
+    const texts = files.map((file) => {
+      requireSize(file, statSync(file));
+      return readFileSync(file, "utf8");
+    });
     take(texts);
     this.#judged = JSON.stringify(texts);
     this.#loop.start();
@@ -83,6 +86,14 @@ export class WatchedFiles implements Part {
 
 async function readAll(files: readonly string[]): Promise<readonly string[]> {
   const texts: string[] = [];
-  for (const file of files) texts.push(await readFile(file, "utf8"));
+  for (const file of files) {
+    requireSize(file, await stat(file));
+    texts.push(await readFile(file, "utf8"));
+  }
   return texts;
+}
+
+/** Once a second everything else would wait for one that is huge. */
+function requireSize(file: string, { size }: { readonly size: number }): void {
+  if (size > MAX_WATCHED_FILE_BYTES) throw new Error(`${file} has more than ${MAX_WATCHED_FILE_BYTES} bytes`);
 }

@@ -56,6 +56,26 @@ describe("A policy's table", () => {
     expect(problemsOf("console:open: [admin]\nconsole:open: [member]\n")[0]).to.contain("DUPLICATE_KEY at line");
   });
 
+  it("is refused before it can hold the process up, or end it", () => {
+    const texts: readonly [RegExp, string][] = [
+      [/nested/, "[".repeat(50_000)],
+      [/nested/, `a: ${"{a: ".repeat(17)}`],
+      [/nested/, "- ".repeat(10_000)],
+      [/nested/, `${"\n- - - -".repeat(4)}${" -".repeat(20)} a`],
+      [/begin with/, "? ".repeat(20_000)],
+      [/begin with/, Array.from({ length: 300 }, (_, at) => `${" ".repeat(at)}?\n`).join("")],
+      [/longer/, "console:open: [admin]\n".repeat(3_000)],
+    ];
+    for (const [says, text] of texts) {
+      expect(problemsOf(text), text.slice(0, 20)).to.have.length(1);
+      expect(problemsOf(text)[0]).to.match(says);
+    }
+    const lists = `${"console:open:\n  - admin # [[[[[[[[[[[[[[[[[[[[[[[[[\n"}${"  - member\n".repeat(20)}`;
+    expect(parsePolicy(lists)["console:open"]).to.have.length(21);
+    const deep = Array.from({ length: 340 }, (_, at) => `${" ".repeat(at)}a:\n`).join("");
+    expect(problemsOf(deep)).to.deep.equal(["a: no such verb"]);
+  });
+
   it("is the default without a file", () => {
     expect(readPolicy(undefined)).to.equal(DEFAULT_POLICY);
   });

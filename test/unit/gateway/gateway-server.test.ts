@@ -113,6 +113,20 @@ describe("gateway server", () => {
       expect(answer.status).to.equal(401);
     });
 
+    it("takes nobody whom a balancer brings for a caller on this machine, whatever is said of him", async () => {
+      await start({ trustedProxies: ["127.0.0.1", "10.0.0.0/8"] });
+      for (const forwardedFor of ["127.0.0.1", "127.0.0.1, 10.0.0.7", "nobody", ""]) {
+        const answer = await gateway.rest.get(SERVER, { headers: { "x-forwarded-for": forwardedFor } });
+        expect(answer.status, forwardedFor).to.equal(401);
+      }
+      expect((await gateway.rest.get(SERVER)).status, "one that says nothing of him").to.equal(401);
+      await start();
+      for (const name of ["x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via"]) {
+        const answer = await gateway.rest.get(SERVER, { headers: { [name]: "127.0.0.1" } });
+        expect(answer.status, `${name} of a balancer that nobody has configured`).to.equal(401);
+      }
+    });
+
     it("refuses who comes by a name of somebody else's, as a page can make a browser do", async () => {
       const get = (host: string): Promise<string> =>
         gateway.raw(`GET ${SERVER} HTTP/1.1\r\nHost: ${host}\r\nX-Auth-Token: t\r\nConnection: close\r\n\r\n`);
@@ -153,6 +167,7 @@ describe("gateway server", () => {
     });
 
     it("takes no word of a header for who calls", async () => {
+      await start({ callers: callersAre(() => CALLER) });
       const headers = { "x-forwarded-for": "192.0.2.1", "x-user-id": "mallory", "x-roles": "none" };
       expect(
         (await gateway.rest.post(`${SERVER}/remote-consoles`, SPICE, { version: "2.6", headers })).status,

@@ -16,7 +16,7 @@ describe("TrustedProxies", () => {
   };
 
   it("believes a configured balancer", () => {
-    const seen = { clientAddress: "203.0.113.9", scheme: "https", host: "console.example" };
+    const seen = { clientAddress: "203.0.113.9", scheme: "https", host: "console.example", direct: false };
     for (const peer of ["10.1.2.3", "192.0.2.1", "::ffff:10.1.2.3", "2001:db8::7"]) {
       expect(proxies.read({ address: peer, scheme: "http" }, headers), peer).to.deep.equal(seen);
     }
@@ -28,10 +28,21 @@ describe("TrustedProxies", () => {
         clientAddress: peer,
         scheme: "http",
         host: "inner:6082",
+        direct: false,
       });
     }
     expect(proxies.read({ address: undefined, scheme: "http" }, headers).clientAddress).to.equal("");
     expect(new TrustedProxies([]).read({ address: "10.1.2.3", scheme: "http" }, headers).host).to.equal("inner:6082");
+  });
+
+  it("takes a request for direct that no balancer has brought, and none has left a header in", () => {
+    const direct = (address: string, more: Record<string, string>): boolean =>
+      proxies.read({ address, scheme: "http" }, { host: "inner", ...more }).direct;
+    expect(direct("192.0.2.2", {})).to.equal(true);
+    expect(direct("10.0.0.1", {})).to.equal(false);
+    for (const name of ["x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via"]) {
+      expect(direct("192.0.2.2", { [name]: "" }), name).to.equal(false);
+    }
   });
 
   it("takes the rightmost address that is no proxy, since all before it may be invented", () => {

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FILES_INTERVAL_MS } from "../../../src/lib/limits.js";
+import { FILES_INTERVAL_MS, MAX_WATCHED_FILE_BYTES } from "../../../src/lib/limits.js";
 import { messageOf } from "../../../src/lib/message-of.js";
 import { WatchedFiles } from "../../../src/lib/watched-files.js";
 import { FakeClock } from "../../fakes/fake-clock.js";
@@ -71,6 +71,19 @@ describe("WatchedFiles", () => {
     await look(4);
     expect(refused).to.have.length(1);
     expect(refused[0]).to.contain("ENOENT");
+  });
+
+  it("does not read one that is huge, neither at the start nor later", async () => {
+    const most = "g".repeat(MAX_WATCHED_FILE_BYTES);
+    writeFileSync(file, `${most}g`);
+    expect(() => files.start()).to.throw("has more than");
+    writeFileSync(file, most);
+    files.start();
+    writeFileSync(file, `${most}g`);
+    await look(4);
+    expect(refused).to.have.length(1);
+    expect(refused[0]).to.contain("has more than");
+    expect(taken).to.deep.equal([most]);
   });
 
   it("does not start with what is no good", () => {
