@@ -15,7 +15,7 @@ import type { FuzzTarget } from "./fuzz-target.js";
 import { mostly, wordSalad } from "./mutations.js";
 import { inTime, outcomeOf } from "./outcome.js";
 
-const MOST_MS = 200;
+const MOST_MS = 500;
 const secret = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes).toString("base64url"));
 
 function addresses(text: string, address: { readonly host: string; readonly port: number }): void {
