@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadControllerConfig } from "../../../src/config/controller-config.js";
+import { ConfigError } from "../../../src/config/load-config.js";
 import type { KeystoneSettings } from "../../../src/config/keystone-settings.js";
 import { TestAuthority } from "../../harness/certificates.js";
 
@@ -53,6 +54,12 @@ describe("settings about Keystone", () => {
       expect(withUrl(`https://keystone.example/identity${end}`)?.url, end).to.equal(
         "https://keystone.example/identity",
       );
+    }
+  });
+
+  it("are told as a problem of the settings where the address is none", () => {
+    for (const url of ["127.0.0.1:5000", "keystone", "http://", "https://a b"]) {
+      expect(() => withUrl(url), url).to.throw(ConfigError, /identity.keystone_url: must be an http or https URL/);
     }
   });
 
