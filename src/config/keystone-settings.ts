@@ -135,7 +135,9 @@ function isServiceUrl(text: string): boolean {
   return username + password === "";
 }
 
+/** Of what is no URL another rule tells. */
 function travelsInTheClear(text: string): boolean {
+  if (!URL.canParse(text)) return false;
   const { protocol, hostname } = new URL(text);
   return protocol === "http:" && !isLoopback(hostname.replace(/^\[|\]$/g, ""));
 }

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadControllerConfig } from "../../../src/config/controller-config.js";
+import { ConfigError } from "../../../src/config/load-config.js";
 import type { KeystoneSettings } from "../../../src/config/keystone-settings.js";
 import { TestAuthority } from "../../harness/certificates.js";
 
@@ -46,6 +47,12 @@ describe("settings about Keystone", () => {
       roles: { admin: "admin", member: "member", _member_: "member", reader: "reader" },
       cacheSeconds: 60,
     });
+  });
+
+  it("say what is wrong with an address that is none", () => {
+    for (const url of ["127.0.0.1:5000", "keystone", "http://["]) {
+      expect(() => withUrl(url), url).to.throw(ConfigError, "must be an http or https URL");
+    }
   });
 
   it("take the address with and without its version", () => {
