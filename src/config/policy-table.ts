@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may do what, as a file says it: each verb with the roles that have it. What is not listed is denied to everybody.
 import { readFileSync } from "node:fs";
-import { parse as parseYaml } from "yaml";
 import { messageOf } from "../lib/message-of.js";
 import { ConfigError, suggest } from "./load-config.js";
-import { requireModestYaml } from "./read-yaml.js";
+import { readYaml } from "./read-yaml.js";
 import { isTree } from "./settings-tree.js";
 
 /** What a caller may be: the roles of Nova's policies, and our own for programs and auditors. */
@@ -115,8 +114,7 @@ export function parsePolicy(text: string): PolicyTable {
 function treeOf(text: string): Record<string, unknown> {
   let tree: unknown;
   try {
-    requireModestYaml(text);
-    tree = parseYaml(text);
+    tree = readYaml(text);
   } catch (error) {
     throw new ConfigError([`it is not valid YAML: ${messageOf(error)}`]);
   }
@@ -129,7 +127,8 @@ function problemsOf(verb: string, roles: unknown): string[] {
   if (!isVerb(verb)) return [`${verb}: no such verb${suggest(verb, VERB_NAMES)}`];
   if (!Array.isArray(roles)) return [`${verb}: must be a list of roles, such as [admin, service]`];
   return roles.flatMap((role: unknown) => {
-    if (!isRole(role)) return [`${verb}: ${JSON.stringify(role)} is no role${suggest(String(role), ROLES)}`];
+    if (!isRole(role))
+      return [`${verb}: ${JSON.stringify(role)} is no role${typeof role === "string" ? suggest(role, ROLES) : ""}`];
     if (!VERBS[verb].everyProject || !BOUND_TO_A_PROJECT.includes(role)) return [];
     return [`${verb}: not for ${role}, which is bound to its project, since this reaches every project`];
   });

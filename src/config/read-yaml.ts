@@ -6,7 +6,7 @@ import { MAX_YAML_DEPTH, MAX_YAML_LENGTH } from "../lib/limits.js";
  * Throws an Error for a text that the parser must not see: it reads what is nested by recursion, and where the stack ends
  * within a regular expression V8 ends the process; and it writes out keys that are lists or maps, which can take minutes.
  */
-export function requireModestYaml(text: string): void {
+function requireModestYaml(text: string): void {
   if (text.length > MAX_YAML_LENGTH) throw new Error(`it is longer than ${MAX_YAML_LENGTH} characters`);
   let open = 0;
   let onLine = 0;

@@ -24,60 +24,54 @@ const HARMLESS: ReadonlySet<number> = new Set([
   104, // MAIN_ATTACH_CHANNELS
 ]);
 
-const NOTHING = Buffer.alloc(0);
-
 /** Reads what the client of one main channel sends after its link message, in pieces of any size. */
 export class ViewOnlyFilter {
   #authenticates = true;
   /** The beginning of a header, or of the way to authenticate, that is not whole yet. */
-  #held: Buffer = NOTHING;
+  #held: Buffer = Buffer.alloc(0);
   /** How many bytes of the present message are to come, and whether it passes. */
   #left = 0;
   #passes = true;
 
   /** What of these bytes may go to the display, in order. Throws INVALID_ARGUMENT for a client that authenticates otherwise. */
   pass(bytes: Buffer): Buffer {
+    const all = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
     const passed: Buffer[] = [];
-    let rest = bytes;
-    while (rest.length > 0) rest = this.#left > 0 ? this.#readBody(rest, passed) : this.#readHead(rest, passed);
+    let from = 0;
+    let at = 0;
+    while (at < all.length && (this.#left > 0 || this.#isHeadWhole(all, at))) {
+      if (this.#left === 0) {
+        const passes = this.#begin(all, at);
+        if (passes !== this.#passes) {
+          if (this.#passes) passed.push(all.subarray(from, at));
+          from = at;
+        }
+        this.#passes = passes;
+      }
+      const step = Math.min(this.#left, all.length - at);
+      this.#left -= step;
+      at += step;
+    }
+    if (this.#passes) passed.push(all.subarray(from, at));
+    this.#held = Buffer.from(all.subarray(at));
     return Buffer.concat(passed);
   }
 
-  /** Returns what comes after it. */
-  #readBody(bytes: Buffer, passed: Buffer[]): Buffer {
-    const part = bytes.subarray(0, this.#left);
-    this.#left -= part.length;
-    if (this.#passes) passed.push(part);
-    return bytes.subarray(part.length);
+  #isHeadWhole(bytes: Buffer, at: number): boolean {
+    return bytes.length - at >= (this.#authenticates ? MECHANISM_BYTES : HEADER_BYTES);
   }
 
-  /** Returns what comes after it. */
-  #readHead(bytes: Buffer, passed: Buffer[]): Buffer {
-    const size = this.#authenticates ? MECHANISM_BYTES : HEADER_BYTES;
-    const part = bytes.subarray(0, size - this.#held.length);
-    const head = this.#held.length === 0 ? part : Buffer.concat([this.#held, part]);
-    if (head.length < size) this.#held = Buffer.from(head);
-    else this.#begin(head, passed);
-    return bytes.subarray(part.length);
-  }
-
-  #begin(head: Buffer, passed: Buffer[]): void {
-    this.#held = NOTHING;
-    if (this.#authenticates) this.#beginTicket(head.readUInt32LE(0));
-    else this.#beginMessage(head.readUInt16LE(0), head.readUInt32LE(2));
-    if (this.#passes) passed.push(head);
-  }
-
-  #beginTicket(mechanism: number): void {
-    if (mechanism !== AUTH_SPICE) {
+  /** Begins the message that stands there, and says whether it passes. */
+  #begin(bytes: Buffer, at: number): boolean {
+    if (!this.#authenticates) {
+      this.#left = HEADER_BYTES + bytes.readUInt32LE(at + 2);
+      return HARMLESS.has(bytes.readUInt16LE(at));
+    }
+    if (bytes.readUInt32LE(at) !== AUTH_SPICE) {
       throw new ServiceError("INVALID_ARGUMENT", "who may only look must authenticate by a ticket");
     }
     this.#authenticates = false;
-    this.#left = TICKET_BYTES;
-  }
-
-  #beginMessage(type: number, size: number): void {
-    this.#passes = HARMLESS.has(type);
-    this.#left = size;
+    this.#left = MECHANISM_BYTES + TICKET_BYTES;
+    return true;
   }
 }

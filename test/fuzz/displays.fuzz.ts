@@ -13,7 +13,7 @@ import type { FuzzTarget } from "./fuzz-target.js";
 import { exchange, httpRequest } from "./http-exchange.js";
 import { mostly, spoilt, withOddities, wordSalad } from "./mutations.js";
 
-const MOST_MS = 2_000;
+const MOST_MS = 5_000;
 const WRONG = "s".repeat(43);
 const log = new FakeLog();
 const listener = new TunnelListener({ listen: { host: "127.0.0.1", port: 0 }, log: log.log });

@@ -11,7 +11,7 @@ import type { RawAnswer } from "./http-exchange.js";
 import { exchange, httpRequest } from "./http-exchange.js";
 import { mostly, spoiltText, withOddities, wordSalad } from "./mutations.js";
 
-const MOST_MS = 2_000;
+const MOST_MS = 5_000;
 const gateway = new GatewayUnderTest({ trustedProxies: ["127.0.0.1"] });
 gateway.useCases.issue = () => Promise.reject(new ServiceError("INSTANCE_NOT_RUNNING", "it is off"));
 

@@ -9,7 +9,7 @@ import type { RawRequest } from "./http-exchange.js";
 import { exchange, httpRequest } from "./http-exchange.js";
 import { mostly, spoiltText, withOddities, wordSalad } from "./mutations.js";
 
-const MOST_MS = 2_000;
+const MOST_MS = 5_000;
 const HOST = "console.example";
 const OTHER = "P".repeat(43);
 const proxy = new ProxyUnderTest({ trustedProxies: ["127.0.0.1"], allowedOrigins: ["https://portal.example"] });

@@ -196,6 +196,12 @@ export class Deployment {
     await waitUntil(known, { ms, what: `the controller to know ${instanceUuid}` });
   }
 
+  /** Waits until the controller issues consoles of the instance: the agent of its host has found this controller too. */
+  async issuesConsolesOf(instanceUuid: string, ms = 15_000): Promise<void> {
+    const issues = async (): Promise<boolean> => (await this.getConsole(instanceUuid)).ok;
+    await waitUntil(issues, { ms, what: `consoles of ${instanceUuid}` });
+  }
+
   /** The controller was killed: lets a minute pass for what it has left behind, so that its last heartbeat counts no more. */
   async expireLease(): Promise<void> {
     const age = `

@@ -125,7 +125,7 @@ describe("A host that joins", function () {
     const { code, stderr } = await runCommand(process.execPath, [AGENT, "--config", config, "enroll"]);
     expect(code).to.equal(2);
     expect(stderr).to.include("refuses the join token").and.not.include(used.trim());
-    expect(existsSync(thief.identity_folder)).to.equal(false);
+    expect(existsSync(join(thief.identity_folder, "host.pem"))).to.equal(false);
   });
 
   it("is cut from both controllers within two seconds of its revocation, with what is open", async () => {

@@ -9,17 +9,15 @@ import { join } from "node:path";
 import type { ChildProgram } from "../../demo/child-program.js";
 import { defineAndStart } from "../../demo/demo-machine.js";
 import { freePort } from "../../demo/ports.js";
-import { PROJECT_FOLDER } from "../../demo/spicegate-programs.js";
 import { ConsoleServiceClient } from "../../proto/gen/spicegate/console/v1/console.js";
 import { dumpDatabase } from "../harness/database-dump.js";
+import { outputOfSpicegate, spicegate } from "../harness/cli.js";
 import { Deployment } from "../harness/deployment.js";
 import { callUnary } from "../harness/grpc-client.js";
 import { sharedLibvirtd } from "../harness/hypervisor.js";
-import { runCommand } from "../harness/run-command.js";
 import { createDatabase } from "../harness/test-database.js";
 import { postToken, tokenOf, Viewer } from "../harness/viewer.js";
 
-const MAIN = join(PROJECT_FOLDER, "dist/src/main.js");
 const newSecret = (): string => randomBytes(32).toString("base64url");
 const newAddress = async (): Promise<string> => `127.0.0.1:${await freePort()}`;
 
@@ -92,9 +90,10 @@ describe("secrets stay secret", function () {
   }
 
   async function openConsoles(uuid: string): Promise<void> {
+    const first = ["--config", deployment.controllerConfig, "user", "token", "--first", "--subject", "root"];
+    const bearer = keep("a caller's token", (await outputOfSpicegate(first)).trim());
     const ask = async (): Promise<string> => {
-      const headers = { authorization: `Bearer ${keep("a caller's token", newSecret())}` };
-      const result = await deployment.getConsole(uuid, { headers });
+      const result = await deployment.getConsole(uuid, { headers: { authorization: `Bearer ${bearer}` } });
       if (!result.ok) throw new Error(result.failure.message);
       return tokenOf(result.response.url);
     };
@@ -103,7 +102,11 @@ describe("secrets stay secret", function () {
     keep("a session's proof", viewer.proof);
     const { main } = await viewer.joinMain();
     await main.close();
-    const rest = await deployment.rest.remoteConsole(uuid);
+    const body = { remote_console: { protocol: "spice", type: "spice-html5" } };
+    const rest = await deployment.rest.post(`/v2.1/servers/${uuid}/remote-consoles`, body, {
+      version: "2.8",
+      token: bearer,
+    });
     keep("a token of the REST API", /token=([\w-]+)/.exec(rest.text)?.[1] ?? "");
   }
 
@@ -112,9 +115,17 @@ describe("secrets stay secret", function () {
     const token = keep("a token in the wrong place", newSecret());
     const get = client.getSpiceConsole.bind(client);
     const lookup = client.lookupConsoleToken.bind(client);
-    const headers = { authorization: `Basic ${keep("a malformed credential", newSecret())}` };
+    const shown = [
+      `Basic ${keep("a malformed credential", newSecret())}`,
+      `Bearer ${keep("a token of nobody", newSecret())}`,
+    ];
+    const unknown = `Bearer sgu_${keep("a token of nobody, in the right form", newSecret())}`;
     const answers = [
-      await callUnary(get, { instanceUuid: token, consoleType: "" }, { headers }),
+      ...(await Promise.all(
+        [...shown, unknown].map((authorization) => {
+          return callUnary(get, { instanceUuid: token, consoleType: "" }, { headers: { authorization } });
+        }),
+      )),
       await callUnary(get, { instanceUuid: "", consoleType: token }),
       await callUnary(lookup, { token: keep("a token that nobody issued", newSecret()) }),
       await callUnary(lookup, { token: `${keep("a token and more", newSecret())}\0` }),
@@ -164,7 +175,7 @@ describe("secrets stay secret", function () {
     writeFileSync(broken, readFileSync(inUrl, "utf8").replace(/^ {2}url: /m, "  url "));
     const checked = [deployment.controllerConfig, wrong, inUrl, broken].map((file) => [file, "check-config"] as const);
     for (const [file, command] of [...checked, [wrong, "migrate"], [wrong, "upgrade-check"]] as const) {
-      const { stdout, stderr } = await runCommand(process.execPath, [MAIN, "--config", file, command]);
+      const { stdout, stderr } = await spicegate(["--config", file, command]);
       printed.push(stdout, stderr);
     }
     expect(printed.join(""), "the wrong password was noticed").to.match(/password authentication failed/);

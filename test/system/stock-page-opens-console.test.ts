@@ -14,6 +14,7 @@ import { sharedLibvirtd } from "../harness/hypervisor.js";
 import { responseOf } from "../harness/inventory-calls.js";
 import { sharedBrowser } from "../harness/shared-browser.js";
 
+const READER = { subject: "rita", project: "ours", roles: ["reader"] };
 const SCREEN = "#spice-screen canvas";
 
 // The library loses the leading zero that one encrypted password in 256 has, and the machine refuses that channel. No
@@ -31,24 +32,36 @@ describe("Debian's spice_auto.html", function () {
   this.timeout(120_000);
   let machine: DemoMachine;
   let deployment: Deployment;
+  /** A controller beside it whose caller may only look. */
+  let reader: Deployment;
   let profile: BrowserContext;
 
   before(async () => {
     const libvirtd = await sharedLibvirtd();
-    machine = await defineAndStart(libvirtd, { name: "stock-page", displays: ["spice-none"] });
-    deployment = await Deployment.start({
-      libvirtUri: libvirtd.uri,
-      controller: { console: { compat_tokens: true } },
-    });
-    await deployment.knows(machine.uuid);
+    const owner = { name: "stock-page", project: READER.project, user: "u" };
+    machine = await defineAndStart(libvirtd, { name: "stock-page", displays: ["spice-none"], owner });
+    const controller = { console: { compat_tokens: true } };
+    // Before any host is known, so that it waits for none.
+    reader = await Deployment.start({ controller: { ...controller, identity: { loopback_caller: READER } } });
+    deployment = await Deployment.start({ libvirtUri: libvirtd.uri, databaseUrl: reader.databaseUrl, controller });
+    for (const each of [reader, deployment]) await each.issuesConsolesOf(machine.uuid);
   });
   beforeEach(async () => {
     profile = await newProfile(await sharedBrowser());
   });
   afterEach(() => profile.close());
-  after(() => deployment.stop());
+  after(() => Promise.all([reader, deployment].map((each) => each.stop())));
 
-  const urlOf = async (): Promise<string> => responseOf(await deployment.getConsole(machine.uuid)).url;
+  const urlOf = async (of = deployment): Promise<string> => responseOf(await of.getConsole(machine.uuid)).url;
+
+  /** The machine's screen in the stock page. */
+  async function open(url: string): Promise<ConsolePage> {
+    const console = await ConsolePage.open(profile, SCREEN);
+    await console.page.addInitScript(COMPLETE_TICKETS);
+    await console.page.goto(url);
+    await console.banner();
+    return console;
+  }
 
   const sessions = async (): Promise<readonly Session[]> => {
     const list = deployment.session.listSessions.bind(deployment.session);
@@ -60,10 +73,7 @@ describe("Debian's spice_auto.html", function () {
   it("shows the machine's screen, takes its keys, and does so again after a reload, in one session", async () => {
     const url = await urlOf();
     expect(new URL(url).pathname).to.equal("/spice_auto.html");
-    const console = await ConsolePage.open(profile, SCREEN);
-    await console.page.addInitScript(COMPLETE_TICKETS);
-    await console.page.goto(url);
-    await console.banner();
+    const console = await open(url);
     await console.typeAndSee("nova");
     await console.picture("stock page");
     await console.page.reload();
@@ -74,6 +84,18 @@ describe("Debian's spice_auto.html", function () {
     expect(session?.openChannels).to.be.above(2);
     // It has no icon, for which a browser asks all the same.
     expect(console.errors.filter((line) => !line.includes("404"))).to.deep.equal([]);
+  });
+
+  it("shows a reader the screen, and none of the keys that it sends reaches the machine", async () => {
+    const looking = await open(await urlOf(reader));
+    const dark = await looking.litPixels();
+    await looking.focusScreen();
+    await looking.page.keyboard.type("not a word of this");
+    await looking.close();
+    const typing = await open(await urlOf());
+    expect(await typing.litPixels()).to.equal(dark);
+    await typing.typeAndSee("seen");
+    await typing.close();
   });
 
   it("runs no script that its address brings along", async () => {

@@ -37,7 +37,7 @@ describe("A reader's console", function () {
     member = await Deployment.start({ controller: caller("ana", "member") });
     const { databaseUrl } = member;
     reader = await Deployment.start({ databaseUrl, libvirtUri: libvirtd.uri, controller: caller("rita", "reader") });
-    for (const deployment of [member, reader]) await deployment.knows(machine.uuid);
+    for (const deployment of [member, reader]) await deployment.issuesConsolesOf(machine.uuid);
     profile = await newProfile(await sharedBrowser());
   });
   after(async () => {

@@ -12,7 +12,7 @@ import { sharedLibvirtd } from "../harness/hypervisor.js";
 import { reaches } from "../harness/inventory-calls.js";
 import { startRichMachine } from "../harness/machines.js";
 import { SPICE_CHANNEL } from "../harness/spice-wire.js";
-import { postToken, refusalOf, tokenOf } from "../harness/viewer.js";
+import { postToken, refusalOf, tokenOf, Viewer } from "../harness/viewer.js";
 
 const KINDS: readonly DisplayKind[] = ["spice-none", "spice-socket", "spice-tcp", "spice-tls", "spice-network"];
 
@@ -112,6 +112,21 @@ describe("A viewer joins", function () {
       expect(refusal.body).to.include({ reason: "ORIGIN_REFUSED" });
     }
     await (await viewer.connect({ origin: `http://${deployment.proxy}` })).close();
+  });
+
+  it("and no page of another origin opens its URL, or ends what its viewer has opened", async () => {
+    const result = await deployment.getConsole(uuid);
+    if (!result.ok) throw new Error(result.failure.message);
+    const token = tokenOf(result.response.url);
+    for (const origin of ["http://127.0.0.1:1", "http://evil.example", "null"]) {
+      const answer = await postToken(deployment.proxy, token, { origin });
+      expect([answer.status, answer.body["reason"]]).to.deep.equal([403, "ORIGIN_REFUSED"]);
+      expect(answer.headers.get("set-cookie")).to.equal(null);
+    }
+    const viewer = await Viewer.open(deployment.proxy, token);
+    const ended = await viewer.request("DELETE", "", { origin: "http://evil.example" });
+    expect([ended.status, ended.body["reason"]]).to.deep.equal([403, "ORIGIN_REFUSED"]);
+    expect(await viewer.status()).to.include({ state: "open" });
   });
 
   it("and leaves an audit row for each step", async () => {

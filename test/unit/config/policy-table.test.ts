@@ -35,6 +35,7 @@ describe("A policy's table", () => {
       "audit:read: 7 is no role",
       "toString: no such verb",
     ]);
+    expect(problemsOf("host:read: [{ toString: 1 }]")).to.deep.equal(['host:read: {"toString":1} is no role']);
   });
 
   it("gives nobody who is bound to a project what reaches every project", () => {
@@ -52,7 +53,7 @@ describe("A policy's table", () => {
     for (const text of ["", "# nothing\n", "[admin]", "admin", "a: ["]) {
       expect(problemsOf(text), JSON.stringify(text)).to.have.length(1);
     }
-    expect(problemsOf("console:open: [admin]\nconsole:open: [member]\n")[0]).to.contain("unique");
+    expect(problemsOf("console:open: [admin]\nconsole:open: [member]\n")[0]).to.contain("DUPLICATE_KEY at line");
   });
 
   it("is refused before it can hold the process up, or end it", () => {
