@@ -103,7 +103,8 @@ export function tlsOptionsTo({
   host,
   secureContext,
 }: Pick<MutualTlsOptions, "host" | "secureContext">): ConnectionOptions {
-  return { host, servername: isIP(host) === 0 ? host : "", secureContext };
+  // Said aloud: else an environment variable could switch the check off.
+  return { host, servername: isIP(host) === 0 ? host : "", secureContext, rejectUnauthorized: true };
 }
 
 /** Why a controller was not reached over TLS, and what to do. */

@@ -8,7 +8,7 @@ import { MAX_HOST_LENGTH } from "../lib/limits.js";
 
 /** A certificate that its owner has proven. */
 export interface PeerCertificate {
-  /** Its dNSName entries as they are, no wildcard meaning more than itself; without those that no host can be called. */
+  /** Its dNSName entries as they are; without those that no host can be called, such as wildcards. */
   readonly hosts: readonly string[];
   /** In lower-case hexadecimal digits, without zeros in front. */
   readonly serial: string;
@@ -24,7 +24,8 @@ export interface AuthenticatedCall {
 /** One entry of a subject alternative name as Node writes it: a value that could be misread is a JSON string. */
 const ENTRY = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y;
 
-const HOST = /^[\x21-\x7e]+$/;
+/** Printable, and no asterisk. */
+const HOST = /^[\x21-\x29\x2b-\x7e]+$/;
 
 /** The certificate of the peer of a call or a socket; undefined in the clear, and where none was asked for. */
 export function peerCertificateOf(peer: AuthenticatedCall | Socket): PeerCertificate | undefined {

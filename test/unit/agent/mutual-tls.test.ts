@@ -11,6 +11,8 @@ import { TestAuthority } from "../../harness/certificates.js";
 import { rejectionOf } from "../../harness/rejection.js";
 import { until, within } from "../../harness/within.js";
 
+const TRUST = "NODE_TLS_REJECT_UNAUTHORIZED";
+
 describe("MutualTls", () => {
   const authority = new TestAuthority();
   const { cert, key } = authority.issue();
@@ -60,6 +62,20 @@ describe("MutualTls", () => {
     const secure = await within("the connection", connecting);
     sockets.push(secure);
     expect(secure.listenerCount("readable")).to.equal(0);
+  });
+
+  it("refuses a controller of another authority, also where the environment tells Node.js to trust everybody", async () => {
+    const stranger = new TestAuthority();
+    const before = process.env[TRUST];
+    process.env[TRUST] = "0";
+    try {
+      server = createTlsServer({ ...stranger.issue(), ALPNProtocols: ["h2"] }, (socket) => socket.write("welcome"));
+      expect((await rejectionOf(secured())).message).to.include("authority");
+    } finally {
+      if (before === undefined) Reflect.deleteProperty(process.env, TRUST);
+      else process.env[TRUST] = before;
+      stranger.remove();
+    }
   });
 
   it("sends a name to the server and no address", () => {

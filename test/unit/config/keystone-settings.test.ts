@@ -49,6 +49,12 @@ describe("settings about Keystone", () => {
     });
   });
 
+  it("say what is wrong with an address that is none", () => {
+    for (const url of ["127.0.0.1:5000", "keystone", "http://["]) {
+      expect(() => withUrl(url), url).to.throw(ConfigError, "must be an http or https URL");
+    }
+  });
+
   it("take the address with and without its version", () => {
     for (const end of ["", "/", "/v3", "/v3/"]) {
       expect(withUrl(`https://keystone.example/identity${end}`)?.url, end).to.equal(

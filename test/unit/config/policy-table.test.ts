@@ -70,7 +70,7 @@ describe("A policy's table", () => {
       expect(problemsOf(text), text.slice(0, 20)).to.have.length(1);
       expect(problemsOf(text)[0]).to.match(says);
     }
-    const lists = `${"console:open:\n  - admin # [[[[[[[[[[[[[[[[[[[[[[[[[\n"}${"  - member\n".repeat(20)}`;
+    const lists = `console:open:\n  - admin # [[[[[[[[[[[[[[[[[[[[[[[[[\n${"  - member\n".repeat(20)}`;
     expect(parsePolicy(lists)["console:open"]).to.have.length(21);
     const deep = Array.from({ length: 340 }, (_, at) => `${" ".repeat(at)}a:\n`).join("");
     expect(problemsOf(deep)).to.deep.equal(["a: no such verb"]);
