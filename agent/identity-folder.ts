@@ -5,7 +5,7 @@ import type { KeyObject } from "node:crypto";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseCertificates } from "../src/lib/authority-files.js";
+import { parseCertificates } from "../src/lib/authorities.js";
 import { messageOf } from "../src/lib/message-of.js";
 
 /** What the host proves itself with, and by which authorities (PEM) it knows controllers. */

@@ -3,12 +3,12 @@ import type { ServiceError } from "@grpc/grpc-js";
 import { Metadata, credentials, status } from "@grpc/grpc-js";
 import { readFileSync } from "node:fs";
 import { ConsoleServiceClient } from "../proto/gen/spicegate/console/v1/console.js";
+import { requireAddress } from "../src/lib/listen-address.js";
+import { tlsChannel } from "../src/lib/tls-channel.js";
 import { waitUntil } from "./wait-until.js";
 
 const CALL_MS = 5_000;
 const SETTLED_MS = 20_000;
-// grpc-js would send the address as a server's name, which Node warns of.
-const CERTIFIED_AS = { "grpc.ssl_target_name_override": "localhost" };
 // What a controller answers while its agent is still telling it which machines there are.
 const NOT_YET: readonly status[] = [status.UNAVAILABLE, status.NOT_FOUND, status.DEADLINE_EXCEEDED];
 
@@ -27,8 +27,7 @@ export interface ConsoleApi {
  * controller is still getting to know them, for at most 20 s; any other refusal is thrown.
  */
 export async function requestConsoles({ grpc, ca, token }: ConsoleApi, uuids: readonly string[]): Promise<string[]> {
-  const secured = ca === null ? credentials.createInsecure() : credentials.createSsl(readFileSync(ca));
-  const client = new ConsoleServiceClient(grpc, secured, CERTIFIED_AS);
+  const client = connect(grpc, ca);
   const metadata = new Metadata();
   if (token !== "") metadata.set("authorization", `Bearer ${token}`);
   try {
@@ -38,6 +37,12 @@ export async function requestConsoles({ grpc, ca, token }: ConsoleApi, uuids: re
   } finally {
     client.close();
   }
+}
+
+function connect(grpc: string, ca: string | null): ConsoleServiceClient {
+  if (ca === null) return new ConsoleServiceClient(grpc, credentials.createInsecure());
+  const channel = tlsChannel(requireAddress(grpc).host, readFileSync(ca));
+  return new ConsoleServiceClient(grpc, channel.credentials, channel.options);
 }
 
 async function requestConsole(client: ConsoleServiceClient, metadata: Metadata, instanceUuid: string): Promise<string> {

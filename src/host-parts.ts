@@ -3,7 +3,7 @@
 import { AuditLog } from "./audit/audit-log.js";
 import { RefusalRecorder } from "./audit/refusal-recorder.js";
 import type { ControllerConfig } from "./config/controller-config.js";
-import { authorityFiles } from "./config/controller-config.js";
+import { authorityFiles } from "./config/enrollment-settings.js";
 import { EnrollHosts } from "./console/enroll-hosts.js";
 import type { Notifications } from "./db/notifications.js";
 import type { Database } from "./db/pool.js";

@@ -4,6 +4,7 @@ import type { Clock } from "../lib/clock.js";
 import { MAX_PENDING_REFUSALS, REFUSALS_PER_SECOND } from "../lib/limits.js";
 import type { Part } from "../lib/lifecycle.js";
 import type { Log } from "../lib/log.js";
+import { PerSecond } from "../lib/per-second.js";
 import { logAudit } from "./audit-line.js";
 import type { AuditLog, Refusal } from "./audit-log.js";
 
@@ -22,12 +23,12 @@ export interface RefusalRecorderOptions {
 export class RefusalRecorder implements Part {
   readonly #options: RefusalRecorderOptions;
   readonly #pending: Refusal[] = [];
+  readonly #rate: PerSecond;
   #writing: Promise<void> | undefined;
-  #secondBegan = -Infinity;
-  #inSecond = 0;
 
   constructor(options: RefusalRecorderOptions) {
     this.#options = options;
+    this.#rate = new PerSecond(REFUSALS_PER_SECOND, options.clock);
   }
 
   /** Nothing to do: it works when there is something to record. */
@@ -43,7 +44,7 @@ export class RefusalRecorder implements Part {
 
   /** Notes a refusal in the background; drops it where there are too many. */
   record(refusal: Refusal): void {
-    if (!this.#isWithinRate()) return;
+    if (!this.#rate.allows()) return;
     const { actor, reason, instanceUuid, sessionId, limit, host } = refusal;
     const { subject, clientAddress, requestId } = actor;
     const who = { subject, client: clientAddress, requestId };
@@ -56,16 +57,6 @@ export class RefusalRecorder implements Part {
   /** Resolves when everything noted so far is written or dropped. */
   async idle(): Promise<void> {
     await this.#writing;
-  }
-
-  #isWithinRate(): boolean {
-    const now = this.#options.clock.now();
-    if (now - this.#secondBegan >= 1_000) {
-      this.#secondBegan = now;
-      this.#inSecond = 0;
-    }
-    this.#inSecond += 1;
-    return this.#inSecond <= REFUSALS_PER_SECOND;
   }
 
   async #writeAll(): Promise<void> {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The commands' way to a controller: its IdentityService over gRPC.
-import type { ChannelCredentials, ChannelOptions, ClientUnaryCall, ServiceError as GrpcError } from "@grpc/grpc-js";
+import type { ClientUnaryCall, ServiceError as GrpcError } from "@grpc/grpc-js";
 import { credentials, Metadata, status } from "@grpc/grpc-js";
 import type { Command } from "commander";
 import { Option } from "commander";
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
-import type { PeerCertificate } from "node:tls";
-import { checkServerIdentity, createSecureContext } from "node:tls";
+import { createSecureContext } from "node:tls";
 import { ErrorInfo } from "../../proto/gen/google/rpc/error_details.js";
 import { Status } from "../../proto/gen/google/rpc/status.js";
 import { IdentityServiceClient } from "../../proto/gen/spicegate/identity/v1/identity.js";
 import { isLoopback, parseAddress } from "../lib/listen-address.js";
 import { CLI_CALL_MS } from "../lib/limits.js";
 import { messageOf } from "../lib/message-of.js";
+import type { TlsChannel } from "../lib/tls-channel.js";
+import { tlsChannel } from "../lib/tls-channel.js";
 import { CommandError, EXIT } from "./reporting.js";
 
 /** What the options of `withApiOptions` say. */
@@ -57,9 +57,9 @@ export class IdentityClient {
   constructor(options: ApiOptions, env: Readonly<Record<string, string | undefined>> = process.env) {
     const token = readToken(options, env);
     this.#api = options.api;
-    const { channel, options: channelOptions } = channelTo(options);
-    this.#client = new IdentityServiceClient(options.api, channel, {
-      ...channelOptions,
+    const channel = channelTo(options);
+    this.#client = new IdentityServiceClient(options.api, channel.credentials, {
+      ...channel.options,
       "grpc.service_config_disable_resolution": 1,
       // A token in the clear is for this machine alone, not for a proxy of the environment.
       "grpc.enable_http_proxy": 0,
@@ -102,19 +102,12 @@ export async function withIdentityClient<T>(
 }
 
 /** How the controller is reached: on this machine in the clear unless told otherwise, beyond it never. */
-function channelTo({ api, cacert }: ApiOptions): { channel: ChannelCredentials; options: ChannelOptions } {
+function channelTo({ api, cacert }: ApiOptions): TlsChannel {
   const address = parseAddress(api);
   if (!address) throw new CommandError(`--api ${api}: must be host:port, for example 127.0.0.1:50051`);
-  const { host } = address;
-  if (cacert === undefined && isLoopback(host)) return { channel: credentials.createInsecure(), options: {} };
-  const ca = cacert === undefined ? {} : { ca: readAuthorities(cacert) };
-  const context = createSecureContext({ ...ca, minVersion: "TLSv1.2" });
-  if (isIP(host) === 0) return { channel: credentials.createFromSecureContext(context), options: {} };
-  // grpc-js would send an address as the server's name, which TLS has no place for: it sends another one, and the
-  // certificate must name the address all the same.
-  const verify = { checkServerIdentity: (_name: string, peer: PeerCertificate) => checkServerIdentity(host, peer) };
-  const options = { "grpc.ssl_target_name_override": "controller.invalid" };
-  return { channel: credentials.createFromSecureContext(context, verify), options };
+  if (cacert !== undefined) return tlsChannel(address.host, readAuthorities(cacert));
+  if (isLoopback(address.host)) return { credentials: credentials.createInsecure(), options: {} };
+  return tlsChannel(address.host, undefined);
 }
 
 function readAuthorities(file: string): Buffer {

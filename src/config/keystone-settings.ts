@@ -4,6 +4,7 @@ import { z } from "zod";
 import { MAX_NAME_LENGTH } from "../lib/limits.js";
 import { isLoopback } from "../lib/listen-address.js";
 import { ConfigError } from "./load-config.js";
+import { ROLES } from "./policy-table.js";
 import { readAuthorities, readSecret } from "./setting-files.js";
 
 const name = (): z.ZodString => z.string().min(1).max(MAX_NAME_LENGTH);
@@ -43,10 +44,10 @@ export const keystoneShape = {
   keystone_project: name().default("service").describe("The project in which that user has its role."),
   keystone_project_domain: name().default("Default").describe("The domain of that project."),
   keystone_roles: z
-    .record(name(), z.enum(["admin", "member", "reader", "auditor", "service"]))
+    .record(name(), z.enum(ROLES))
     .default({ admin: "admin", member: "member", _member_: "member", reader: "reader" })
     .describe(
-      "Which of our roles (admin, member, reader, auditor, service) each of Keystone's stands for, by name in any case; one that is not listed stands for none.",
+      `Which of our roles (${ROLES.join(", ")}) each of Keystone's stands for, by name in any case; one that is not listed stands for none.`,
     ),
   keystone_cache_seconds: z
     .int()

@@ -87,7 +87,9 @@ export type Verb = keyof typeof VERBS;
 export type PolicyTable = Readonly<Record<Verb, readonly Role[]>>;
 
 const VERB_NAMES = Object.keys(VERBS) as readonly Verb[];
-const BOUND_TO_A_PROJECT: readonly Role[] = ["member", "reader"];
+
+/** The roles that see one project and nothing else. */
+export const BOUND_TO_A_PROJECT: readonly Role[] = ["member", "reader"];
 
 /** What holds without policy.file. */
 export const DEFAULT_POLICY: PolicyTable = tableOf((verb) => VERBS[verb].roles);

@@ -6,7 +6,7 @@ import { messageOf } from "../lib/message-of.js";
 import { ConfigError } from "./load-config.js";
 
 /** The text of the file that a setting names. Throws ConfigError. */
-export function readSetting(name: string, file: string): string {
+function readSetting(name: string, file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {

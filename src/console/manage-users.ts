@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may call: the tokens of people and programs.
 import { logAudit } from "../audit/audit-line.js";
-import { ROLES } from "../config/policy-table.js";
+import { BOUND_TO_A_PROJECT, ROLES } from "../config/policy-table.js";
 import type { Page, PageRequest } from "../db/page-token.js";
 import type {
   IssuedUserToken,
@@ -38,9 +38,6 @@ export interface UserTokenWish {
   /** 0: 30 days. */
   readonly ttlSeconds: number;
 }
-
-/** Roles that are of no use without a project: they see nothing else. */
-const BOUND_TO_A_PROJECT: readonly Role[] = ["member", "reader"];
 
 /** The use cases of IdentityService that are about callers. */
 export class ManageUsers {

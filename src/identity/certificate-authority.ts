@@ -52,8 +52,3 @@ export function requireAuthority<T>(authority: T | undefined): T {
     "hosts cannot enrol here: enrollment.ca_cert and enrollment.ca_key are not set (see spicegate ca init)";
   throw new ServiceError("ENROLLMENT_DISABLED", message);
 }
-
-/** A serial number as it is stored: lower case, no leading zeros. */
-export function serialOf({ serialNumber }: Pick<X509Certificate, "serialNumber">): string {
-  return serialNumber.toLowerCase().replace(/^0+/, "");
-}

@@ -35,4 +35,14 @@ export class ExpiringCache<V> {
     }
     this.#entries.set(key, { value, until: this.#clock.now() + ms });
   }
+
+  /** Forgets one value; does nothing where there is none. */
+  delete(key: string): void {
+    this.#entries.delete(key);
+  }
+
+  /** Forgets all of them. */
+  clear(): void {
+    this.#entries.clear();
+  }
 }

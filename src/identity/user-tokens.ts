@@ -20,6 +20,7 @@ import type { Caller } from "../rpc/caller.js";
 import { NOBODY } from "../rpc/caller.js";
 import type { CallerSource, Credentials } from "../rpc/callers.js";
 import { unknownToken } from "../rpc/callers.js";
+import { ExpiringCache } from "./expiring-cache.js";
 import type { GoodUserToken, UserTokenStore } from "./user-token-store.js";
 import { USER_TOKENS_CHANNEL } from "./user-token-store.js";
 import { hashUserToken, isUserToken } from "./user-token.js";
@@ -37,16 +38,15 @@ interface Known {
   readonly readAt: number;
   /** In which revocations were heard when it was read. */
   readonly hearing: Hearing | undefined;
-  readonly goodUntil: number;
 }
 
 /** Callers with a token of ours. */
 export class UserTokens implements CallerSource, Part {
   readonly #options: UserTokensOptions;
   readonly #clock: Clock;
-  readonly #known = new Map<string, Known>();
-  /** Until when each is refused without being read. */
-  readonly #refused = new Map<string, number>();
+  readonly #known: ExpiringCache<Known>;
+  /** Those that are refused without being read. */
+  readonly #refused: ExpiringCache<true>;
   readonly #reading = new Map<string, Promise<Caller>>();
   readonly #reads: Batches<string, { readonly good: GoodUserToken | undefined }>;
   /** How many revocations were heard. */
@@ -56,6 +56,8 @@ export class UserTokens implements CallerSource, Part {
   constructor(options: UserTokensOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#known = new ExpiringCache(MAX_KNOWN_USER_TOKENS, this.#clock);
+    this.#refused = new ExpiringCache(MAX_REFUSED_USER_TOKENS, this.#clock);
     this.#reads = new Batches(async (hashes) => {
       const good = await options.store.find(hashes);
       return hashes.map((hash) => ({ good: good.get(hash) }));
@@ -82,17 +84,17 @@ export class UserTokens implements CallerSource, Part {
     const hash = hashUserToken(token);
     const known = this.#known.get(hash);
     if (known && this.#counts(known)) return known.caller;
-    if ((this.#refused.get(hash) ?? 0) > this.#clock.now()) throw unknownToken();
+    if (this.#refused.get(hash)) throw unknownToken();
     return this.#read(hash);
   }
 
-  #counts({ readAt, hearing, goodUntil }: Known): boolean {
+  #counts({ readAt, hearing }: Known): boolean {
     const now = this.#clock.now();
     const heard =
       hearing !== undefined &&
       hearing === this.#options.notifications.hearing &&
       now - hearing.until < USER_TOKEN_UNHEARD_MS;
-    return now < goodUntil && now - readAt < (heard ? USER_TOKEN_KNOWN_MS : USER_TOKEN_UNHEARD_MS);
+    return now - readAt < (heard ? USER_TOKEN_KNOWN_MS : USER_TOKEN_UNHEARD_MS);
   }
 
   /** Calls with the same token share a read. */
@@ -111,14 +113,15 @@ export class UserTokens implements CallerSource, Part {
     const { good } = await this.#reads.add(hash);
     if (!good) {
       this.#known.delete(hash);
-      remember(this.#refused, MAX_REFUSED_USER_TOKENS, hash, this.#clock.now() + USER_TOKEN_REFUSED_MS);
+      this.#refused.set(hash, true, USER_TOKEN_REFUSED_MS);
       throw unknownToken();
     }
     const { subject, projectId: project, roles, expiresAt } = good.userToken;
     const caller = { subject, project, roles, expiresAt };
-    const known = { caller, readAt, hearing, goodUntil: readAt + good.remainingMs };
     // One that was heard meanwhile may be later than what was read.
-    if (revocations === this.#revocations) remember(this.#known, MAX_KNOWN_USER_TOKENS, hash, known);
+    if (revocations === this.#revocations) {
+      this.#known.set(hash, { caller, readAt, hearing }, readAt + good.remainingMs - this.#clock.now());
+    }
     return caller;
   }
 
@@ -126,15 +129,5 @@ export class UserTokens implements CallerSource, Part {
   #forget(): void {
     this.#revocations += 1;
     this.#known.clear();
-  }
-}
-
-/** What was remembered longest goes first. */
-function remember<T>(memory: Map<string, T>, most: number, key: string, value: T): void {
-  memory.delete(key);
-  memory.set(key, value);
-  for (const oldest of memory.keys()) {
-    if (memory.size <= most) return;
-    memory.delete(oldest);
   }
 }

@@ -183,7 +183,7 @@ async function claimOne(querier: Querier, report: EventReport): Promise<boolean>
  * True where an event means that the host has the domain no more. A transient domain is gone with its end, and libvirt
  * says only that it stopped: then the agent cannot describe it any more.
  */
-export function isGone({ kind, domain }: Pick<EventReport, "kind" | "domain">): boolean {
+function isGone({ kind, domain }: Pick<EventReport, "kind" | "domain">): boolean {
   if (kind === "undefined") return true;
   const ended = kind === "stopped" || kind === "crashed" || kind === "migrated";
   return ended && domain.powerState === "unknown";

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files of a certificate authority: one or two certificates, of which the first signs, and that one's key.
-import type { KeyObject } from "node:crypto";
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { KeyObject, X509Certificate } from "node:crypto";
+import { createPrivateKey } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
-import { requireAuthorities } from "./authorities.js";
+import { parseCertificates, requireAuthorities } from "./authorities.js";
 import { messageOf } from "./message-of.js";
 import { isStrongKey } from "./strong-key.js";
 
@@ -20,7 +20,6 @@ export interface AuthorityFiles {
   readonly key: KeyObject;
 }
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const READ_BY_OTHERS = 0o007;
 
 /** Reads and checks them. Throws an Error for people that says what is wrong with which file. */
@@ -33,11 +32,6 @@ export function readAuthorityFiles(files: AuthorityFileNames): AuthorityFiles {
   if (!first.checkPrivateKey(key))
     throw new Error(`${files.key} is not the key of the first certificate in ${files.cert}`);
   return { certificates, key };
-}
-
-/** The certificates of a text in PEM form, in their order. Throws where one cannot be read. */
-export function parseCertificates(pem: string): X509Certificate[] {
-  return (pem.match(CERTIFICATE) ?? []).map((text) => new X509Certificate(text));
 }
 
 function readCertificates(file: string): AuthorityFiles["certificates"] {

@@ -4,6 +4,7 @@
 import { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
+import { serialOf } from "../lib/certificate-serial.js";
 import { MAX_HOST_LENGTH } from "../lib/limits.js";
 
 /** A certificate that its owner has proven. */
@@ -33,7 +34,7 @@ export function peerCertificateOf(peer: AuthenticatedCall | Socket): PeerCertifi
   return (
     certificate && {
       hosts: hostsOf(certificate),
-      serial: certificate.serialNumber.toLowerCase().replace(/^0+/, ""),
+      serial: serialOf(certificate),
       notBefore: new Date(certificate.validFrom),
       notAfter: new Date(certificate.validTo),
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole spicegate for a scenario: a controller and an agent as real processes over a database of their own. Whatever
 // is secret in a scenario is looked for in the logs and the database when it stops: none of it may be there.
-import type { ChannelCredentials } from "@grpc/grpc-js";
 import { credentials } from "@grpc/grpc-js";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -19,6 +18,8 @@ import { ConsoleServiceClient } from "../../proto/gen/spicegate/console/v1/conso
 import { InventoryServiceClient } from "../../proto/gen/spicegate/inventory/v1/inventory.js";
 import type { Session } from "../../proto/gen/spicegate/session/v1/session.js";
 import { SessionServiceClient } from "../../proto/gen/spicegate/session/v1/session.js";
+import type { TlsChannel } from "../../src/lib/tls-channel.js";
+import { tlsChannel } from "../../src/lib/tls-channel.js";
 import { dumpDatabase } from "./database-dump.js";
 import type { CallOptions, CallResult } from "./grpc-client.js";
 import { callUnary } from "./grpc-client.js";
@@ -50,8 +51,6 @@ export type LogEntry = Readonly<Record<string, unknown>>;
 
 const HOST = "host-1";
 const PORTS = 7;
-/** With TLS, of use where the certificate has this name: grpc-js would send an address as one. */
-const BY_NAME = { "grpc.ssl_target_name_override": "localhost" };
 
 /** A running controller with its agent. */
 export class Deployment {
@@ -94,12 +93,11 @@ export class Deployment {
     this.host = options.host ?? HOST;
     this.#heapMiB = options.heapMiB;
     this.rest = new RestClient(this.gateway, (answer) => this.#rememberTokens(answer));
-    const { apiAuthority } = options;
-    const channel = apiAuthority === undefined ? credentials.createInsecure() : sslOf(apiAuthority);
-    this.console = new ConsoleServiceClient(this.api, channel, BY_NAME);
-    this.inventory = new InventoryServiceClient(this.api, channel, BY_NAME);
-    this.session = new SessionServiceClient(this.api, channel, BY_NAME);
-    this.audit = new AuditServiceClient(this.api, channel, BY_NAME);
+    const channel = channelWith(options.apiAuthority);
+    this.console = new ConsoleServiceClient(this.api, channel.credentials, channel.options);
+    this.inventory = new InventoryServiceClient(this.api, channel.credentials, channel.options);
+    this.session = new SessionServiceClient(this.api, channel.credentials, channel.options);
+    this.audit = new AuditServiceClient(this.api, channel.credentials, channel.options);
     this.controller = this.#createController(options.controller);
     this.agent =
       options.libvirtUri === undefined
@@ -316,8 +314,10 @@ export class Deployment {
   }
 }
 
-function sslOf(authority: string): ChannelCredentials {
-  return credentials.createSsl(Buffer.from(authority));
+/** In the clear unless the API has a certificate of an authority. */
+function channelWith(authority: string | undefined): TlsChannel {
+  if (authority === undefined) return { credentials: credentials.createInsecure(), options: {} };
+  return tlsChannel("127.0.0.1", authority);
 }
 
 // Whole words of the length of a token, and of the hash that is stored of it.

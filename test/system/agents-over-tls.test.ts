@@ -152,10 +152,11 @@ describe("Callers over TLS", function () {
     }
   });
 
-  it("are warned of what listens in the clear beyond this machine, and of nothing else", () => {
+  it("are warned of what listens in the clear beyond this machine, of loopback's trust, and of nothing else", () => {
     const warnings = deployment.controllerLog().filter(({ level }) => level === "warn");
-    expect(warnings.map(({ msg }) => msg)).to.deep.equal([
+    expect(warnings.map(({ msg }) => msg)).to.have.members([
       "proxy listens in the clear beyond this machine, as insecure says: give it a cert",
+      "whoever connects from this machine needs no token, a web server here too: identity.trust_loopback",
     ]);
   });
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What viewers, operators and other controllers notice of limits.
 import { expect } from "chai";
-import { CHANNEL_TYPES } from "../../../src/config/controller-config.js";
+import { CHANNEL_TYPES } from "../../../src/config/console-settings.js";
 import type { OpenedSession } from "../../../src/console/viewer.js";
 import { IDLE_SLACK_MS, VIEWER_AWAY_S } from "../../../src/lib/limits.js";
 import { reasonOf, ServiceError } from "../../../src/lib/service-error.js";

@@ -7,7 +7,7 @@ import { createKey } from "../../../agent/signing-request.js";
 import type { IssuedCertificate } from "../../../src/console/enroll-hosts.js";
 import { EnrollHosts } from "../../../src/console/enroll-hosts.js";
 import { issueForController } from "../../../src/identity/authority-folder.js";
-import { serialOf } from "../../../src/identity/certificate-authority.js";
+import { serialOf } from "../../../src/lib/certificate-serial.js";
 import { purgeExpiredCertificates, purgeSettledRevocations } from "../../../src/identity/host-certificate-store.js";
 import { purgeExpiredJoinTokens } from "../../../src/identity/join-token-store.js";
 import { createJoinToken, parseJoinToken } from "../../../src/lib/join-token.js";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from "chai";
 import { Notifications } from "../../../src/db/notifications.js";
-import { serialOf } from "../../../src/identity/certificate-authority.js";
+import { serialOf } from "../../../src/lib/certificate-serial.js";
 import { REVOCATIONS_CHANNEL } from "../../../src/identity/host-certificate-store.js";
 import { HostRevocations } from "../../../src/identity/host-revocations.js";
 import { DB_RECONNECT_BACKOFF, REVOCATIONS_UNHEARD_MS } from "../../../src/lib/limits.js";

@@ -4,7 +4,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { initAuthority, issueForController } from "../../../src/identity/authority-folder.js";
-import { parseCertificates, readAuthorityFiles } from "../../../src/lib/authority-files.js";
+import { parseCertificates } from "../../../src/lib/authorities.js";
+import { readAuthorityFiles } from "../../../src/lib/authority-files.js";
 import { readTlsIdentity } from "../../../src/lib/tls-files.js";
 import { rejectionOf } from "../../harness/rejection.js";
 

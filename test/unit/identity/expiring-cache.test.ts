@@ -33,4 +33,18 @@ describe("ExpiringCache", () => {
     expect(["a", "b", "c"].map((key) => cache.get(key))).to.deep.equal([2, undefined, 3]);
     expect(cache.size).to.equal(2);
   });
+
+  it("forgets one value, or all of them, when told", () => {
+    const cache = new ExpiringCache<number>(3, new FakeClock());
+    for (const [key, value] of [
+      ["a", 1],
+      ["b", 2],
+      ["c", 3],
+    ] as const)
+      cache.set(key, value, 10);
+    cache.delete("a");
+    expect([cache.get("a"), cache.get("b")]).to.deep.equal([undefined, 2]);
+    cache.clear();
+    expect(cache.size).to.equal(0);
+  });
 });
