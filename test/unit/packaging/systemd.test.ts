@@ -104,7 +104,9 @@ describe("packaging/systemd", function () {
   it("makes the users that the services run as, and the folder of their settings", async () => {
     const users = join(FOLDER, "spicegate.sysusers.conf");
     mkdirSync(join(folder, "etc/spicegate"), { recursive: true });
-    const secrets = ["controller-1.yaml", "controller.key", "ca.key"].map((name) => join(folder, "etc/spicegate", name));
+    const secrets = ["controller-1.yaml", "controller.key", "ca.key"].map((name) =>
+      join(folder, "etc/spicegate", name),
+    );
     for (const file of secrets) writeFileSync(file, "", { mode: 0o644 });
     const agent = join(folder, "etc/spicegate/agent.yaml");
     writeFileSync(agent, "", { mode: 0o600 });
