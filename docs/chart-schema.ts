@@ -27,6 +27,12 @@ export const chartSchema = z.strictObject({
       .string()
       .min(1)
       .describe("A Secret of type kubernetes.io/tls: the certificate of the address that browsers open."),
+    authoritySecret: z
+      .string()
+      .min(1)
+      .describe(
+        "A Secret with `ca.pem` and `ca.key` of `spicegate ca init`: what hosts and each pod's certificate come from.",
+      ),
     service: z.strictObject({
       type: z.enum(["ClusterIP", "LoadBalancer", "NodePort"]).describe("How browsers reach the console proxy."),
     }),

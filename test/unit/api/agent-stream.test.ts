@@ -196,7 +196,7 @@ describe("AgentStream", () => {
         expect(router.isConnected(host)).to.equal(false);
       }
       expect(refused[0]).to.deep.equal({
-        actor: { subject: "host-1, *.example", projectId: "", requestId: "", clientAddress: "127.0.0.1" },
+        actor: { subject: "host-1", projectId: "", requestId: "", clientAddress: "127.0.0.1" },
         reason: "HOST_MISMATCH",
         host: "host-2",
       });

@@ -104,14 +104,22 @@ describe("packaging/systemd", function () {
   it("makes the users that the services run as, and the folder of their settings", async () => {
     const users = join(FOLDER, "spicegate.sysusers.conf");
     mkdirSync(join(folder, "etc/spicegate"), { recursive: true });
-    writeFileSync(join(folder, "etc/spicegate/controller-1.yaml"), "", { mode: 0o644 });
+    const secrets = ["controller-1.yaml", "controller.key", "ca.key"].map((name) =>
+      join(folder, "etc/spicegate", name),
+    );
+    for (const file of secrets) writeFileSync(file, "", { mode: 0o644 });
+    const agent = join(folder, "etc/spicegate/agent.yaml");
+    writeFileSync(agent, "", { mode: 0o600 });
     await outputOf("systemd-sysusers", [`--root=${folder}`, users]);
     const passwd = readFileSync(join(folder, "etc/passwd"), "utf8");
     for (const name of SERVICES) expect(passwd).to.match(new RegExp(`^${directive(name, "User") ?? "none"}:`, "m"));
     if (process.getuid?.() !== 0) return;
     await outputOf("systemd-tmpfiles", ["--create", `--root=${folder}`, join(FOLDER, "spicegate.tmpfiles.conf")]);
-    const { mode, gid } = statSync(join(folder, "etc/spicegate/controller-1.yaml"));
     const [, group] = /^spicegate:[^:]*:(\d+):/m.exec(readFileSync(join(folder, "etc/group"), "utf8")) ?? [];
-    expect([mode & 0o777, gid]).to.deep.equal([0o640, Number(group)]);
+    for (const file of secrets) {
+      const { mode, gid } = statSync(file);
+      expect([mode & 0o777, gid], file).to.deep.equal([0o640, Number(group)]);
+    }
+    expect(statSync(agent).mode & 0o777, "the agent's user can read its settings").to.equal(0o644);
   });
 });
