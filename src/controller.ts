@@ -120,8 +120,12 @@ export class Controller implements Part {
     const notifications = new Notifications({ ...config.database, channels, log });
     const instances = new InstanceRegistry({ database, notifications, log, controllerId, trustDomainMetadata });
     const agents = new AgentRouter({ log, metrics });
-    // Of their own: a crowd of viewers that are refused leaves no flood unnoted.
-    this.#limitNotes = new RefusalRecorder({ audit: new AuditLog(database), database, log, clock: systemClock });
+    const audit = new AuditLog(database);
+    // Each of their own: a crowd of viewers that are refused leaves no flood, no agent and no caller unnoted.
+    const recorder = (): RefusalRecorder => new RefusalRecorder({ audit, database, log, clock: systemClock });
+    this.#limitNotes = recorder();
+    this.#agentRefusals = recorder();
+    this.#callerRefusals = recorder();
     const notes = new LimitRecorder(this.#limitNotes, metrics, systemClock);
     const limits = createCallLimits({
       settings: config.limits,
@@ -130,7 +134,7 @@ export class Controller implements Part {
       clock: systemClock,
     });
     const callers = createCallerParts({ config, database, notifications, limits, log, metrics });
-    const gate = new VerbGate({ policy: this.#policy, audit: new AuditLog(database), log });
+    const gate = new VerbGate({ policy: this.#policy, audit, log });
     const calls = { callers: callers.grpc, guardOf: gate.guardOf, log, metrics };
     this.#database = database;
     this.#notifications = notifications;
@@ -145,10 +149,6 @@ export class Controller implements Part {
     const { tokens: legacy, served } = this.#legacy;
     this.#published = new PublishedServices(served ? [...SERVICES, CONSOLEAUTH_SERVICE] : SERVICES);
     this.#agentTls = this.#tlsOf("agents");
-    // Of their own: a crowd of viewers that are refused leaves no agent and no caller unnoted.
-    const audit = new AuditLog(database);
-    this.#agentRefusals = new RefusalRecorder({ audit, database, log, clock: systemClock });
-    this.#callerRefusals = new RefusalRecorder({ audit, database, log, clock: systemClock });
     this.#hosts = createHostParts({ config, database, notifications, log });
     this.#viewers = createViewerParts({
       config,
