@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // usage: node dist/test/fuzz/fuzz-process.js FILE SECONDS [SEED]
 //
-// Feeds one target, round after round, until the time is over or an input fails; with a seed that one round.
+// Feeds one target, round after round, until the time is over or an input fails. SEED is the first round's, and each
+// further one takes the next; without it they are random.
 import fc from "fast-check";
 import { randomInt } from "node:crypto";
 import { pathToFileURL } from "node:url";
@@ -10,7 +11,7 @@ import { ROUND_MS } from "./fuzz-target.js";
 
 const MOST_REPORT = 8_000;
 const tell = (message: FuzzMessage): void => void process.send?.(message);
-const [, , file = "", seconds = "1", only] = process.argv;
+const [, , file = "", seconds = "1", first] = process.argv;
 
 async function main(): Promise<void> {
   const { target } = (await import(pathToFileURL(file).href)) as { readonly target: FuzzTarget };
@@ -26,8 +27,10 @@ async function rounds({ property, runs }: FuzzTarget): Promise<string | undefine
   // From the beginning of the process on.
   const until = Number(seconds) * 1_000;
   let inputs = 0;
+  let round = 0;
   do {
-    const seed = only === undefined ? randomInt(2 ** 31) : Number(only);
+    const seed = first === undefined ? randomInt(2 ** 31) : Number(first) + round;
+    round += 1;
     tell({ kind: "round", seed });
     const details = await fc.check(property, {
       seed,
@@ -41,7 +44,7 @@ async function rounds({ property, runs }: FuzzTarget): Promise<string | undefine
       tell({ kind: "failed", report });
       return report;
     }
-  } while (only === undefined && performance.now() < until);
+  } while (performance.now() < until);
   tell({ kind: "done", inputs });
   return undefined;
 }

@@ -10,7 +10,7 @@ export interface FuzzRunOptions {
   /** The compiled file of the target. */
   readonly file: string;
   readonly seconds: number;
-  /** Only the round of this seed. */
+  /** Of the first round; each further one takes the next. Random ones without it. */
   readonly seed?: number | undefined;
   /** How long a round may take before it counts as hanging, if not as usual; milliseconds. */
   readonly hangMs?: number;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `make fuzz`: feeds whatever reads strangers' bytes with random ones. FUZZ_SECONDS is how long altogether (600), FUZZ names
-// the targets (all), FUZZ_SEED repeats one round, JOBS is how many run at a time. Exit code 1: some input was not taken well.
+// the targets (all), FUZZ_SEED the seed of the first round (random ones), JOBS how many run at a time. Exit code 1: some input
+// was not taken well.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

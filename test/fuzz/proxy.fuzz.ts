@@ -2,6 +2,7 @@
 // Requests and upgrades to the entrance for browsers, with the cookies and origins of other people's pages.
 import { expect } from "chai";
 import fc from "fast-check";
+import { isHost } from "../../src/http/trusted-proxies.js";
 import { within } from "../harness/within.js";
 import { COOKIE, PROOF, ProxyUnderTest, SESSION_ID } from "../unit/proxy/proxy-harness.js";
 import type { FuzzTarget } from "./fuzz-target.js";
@@ -97,8 +98,11 @@ const request: fc.Arbitrary<RawRequest> = fc
 /** What a browser would say of where the request comes from and goes to; a header that ends lines says anything. */
 function isForeign({ headers: { origin: from, host = "localhost", ...others } }: RawRequest): boolean {
   if (from === undefined || from === "https://portal.example") return false;
-  const scheme = others["x-forwarded-proto"] === "https" ? "https" : "http";
-  const own = others["x-forwarded-host"] ?? host;
+  const last = (header = ""): string => header.split(",").at(-1)?.trim() ?? "";
+  const scheme = last(others["x-forwarded-proto"]).toLowerCase() === "https" ? "https" : "http";
+  // A balancer that names no host counts as one that says nothing.
+  const named = last(others["x-forwarded-host"]);
+  const own = isHost(named) ? named : host;
   if (!URL.canParse(from) || !URL.canParse(`${scheme}://${own}`)) return true;
   return new URL(from).origin !== new URL(`${scheme}://${own}`).origin;
 }
