@@ -13,9 +13,11 @@ export async function productFiles(folder: string, name: string, settings: objec
   return { home: homeIn(folder), configFile, logFile: join(folder, `${name}.log`), telemetry };
 }
 
-/** The same for a controller that takes its callers' word, as they are on this machine. */
+const FOR_LOAD = { identity: { trust_loopback: true }, limits: { requests_per_caller: 0 } };
+
+/** The same for a controller that takes its callers' word, as they are on this machine, and lets one ask without end. */
 export function controllerFiles(folder: string, name: string, settings: object): Promise<SpicegateProgramOptions> {
-  return productFiles(folder, name, { identity: { trust_loopback: true }, ...settings });
+  return productFiles(folder, name, { ...FOR_LOAD, ...settings });
 }
 
 /** The home of every program of a run folder. */

@@ -127,7 +127,6 @@ export class Surroundings implements Part {
       proxy: { listen: proxy },
       spice: { html5proxy_base_url: `http://${proxy}/console` },
       sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
-      limits: { requests_per_caller: 0 },
       database: { url: await createProductDatabase(this.#postgres, "product") },
     });
     const agent = await productFiles(this.#folder, "agent", {

@@ -143,7 +143,6 @@ export class ViewerSurroundings implements Part {
       proxy: { listen: proxy, drain_seconds: 0 },
       spice: { html5proxy_base_url: `http://${proxy}/console` },
       sessions: { max_per_instance: 0, max_per_caller: 0, max_per_controller: 0 },
-      limits: { requests_per_caller: 0 },
       database: { url: this.#postgres.url },
       ...settings,
     });

@@ -152,6 +152,7 @@ export class SoakStage implements Part {
       spice: { html5proxy_base_url: `http://${proxy}/console` },
       database: { url: this.postgres.url },
       identity: { trust_loopback: true },
+      limits: { requests_per_caller: 0 },
     });
     const program = await this.#started(controllerProgram(files));
     const { telemetry, inspector } = files;
